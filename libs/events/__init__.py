@@ -1,0 +1,95 @@
+"""What is said on the bus: every event, its subject, its stream, its units; MessagePack codec.
+
+In: bytes of a NATS message. Out: a frozen typed struct, or `MalformedEvent` with the reason. Pure: no I/O, no clock.
+The catalogue as a page: docs/events.md, generated from here.
+"""
+
+from libs.events.base import (
+    CATALOG,
+    Declaration,
+    Event,
+    Fact,
+    Reply,
+    Stream,
+    declaration_of,
+    subject_of,
+)
+from libs.events.codec import BODY_BYTES_MAX, MalformedEvent, decode, decode_reply, encode, headers_for, parse_subject
+from libs.events.hosts import (
+    CheckKind,
+    HostCheck,
+    HostCheckReply,
+    HostDial,
+    HostDialReply,
+    HostDown,
+    HostLost,
+    HostMetrics,
+    HostOrder,
+    HostRtt,
+    HostSpec,
+    HostUp,
+    HostVerdict,
+    Link,
+    MapReport,
+    OrderedMap,
+)
+from libs.events.maps import Basis, Candidate, Cause, MapAssign, MapCensus, MapEnter, MapLeave, MapMoved
+from libs.events.names import HostId, MapName, NodeName, Region, is_name
+from libs.events.operations import ConfigApplied, DeadLetter, OpsAlert, OpsBan, OpsDrain
+from libs.events.players import PlayersOnline, PlayersOnlineReply, SaveCheck, SaveVerdict
+
+__all__ = [
+    "BODY_BYTES_MAX",
+    "CATALOG",
+    "Basis",
+    "Candidate",
+    "Cause",
+    "CheckKind",
+    "ConfigApplied",
+    "DeadLetter",
+    "Declaration",
+    "Event",
+    "Fact",
+    "HostCheck",
+    "HostCheckReply",
+    "HostDial",
+    "HostDialReply",
+    "HostDown",
+    "HostId",
+    "HostLost",
+    "HostMetrics",
+    "HostOrder",
+    "HostRtt",
+    "HostSpec",
+    "HostUp",
+    "HostVerdict",
+    "Link",
+    "MalformedEvent",
+    "MapAssign",
+    "MapCensus",
+    "MapEnter",
+    "MapLeave",
+    "MapMoved",
+    "MapName",
+    "MapReport",
+    "NodeName",
+    "OpsAlert",
+    "OpsBan",
+    "OpsDrain",
+    "OrderedMap",
+    "PlayersOnline",
+    "PlayersOnlineReply",
+    "Region",
+    "Reply",
+    "SaveCheck",
+    "SaveVerdict",
+    "Stream",
+    "declaration_of",
+    "decode",
+    "decode_reply",
+    "encode",
+    "headers_for",
+    "is_name",
+    "parse_subject",
+    "subject_of",
+]

@@ -1,0 +1,44 @@
+"""Names that become subject tokens, and the measured quantities with their bounds.
+
+A name is validated before it becomes a token: NATS itself accepts `*` and `>` in a publish subject (NATS.md).
+"""
+
+import re
+from typing import Annotated, Any, NewType
+
+from msgspec import Meta
+
+NAME_PATTERN = r"\A[A-Za-z0-9_@-]{1,32}\Z"
+_NAME = re.compile(NAME_PATTERN)
+
+Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
+HostId = NewType("HostId", Annotated[str, Meta(pattern=NAME_PATTERN)])
+MapName = NewType("MapName", Annotated[str, Meta(pattern=NAME_PATTERN)])
+Region = NewType("Region", Annotated[str, Meta(pattern=NAME_PATTERN)])
+NodeName = NewType("NodeName", Annotated[str, Meta(pattern=NAME_PATTERN)])
+"""Who wrote: one process of ours (`scorer-4f2a90c1`)."""
+
+# Bounds are what a real machine or a real server could ever say; beyond them a message is a dead letter.
+AtMs = Annotated[int, Meta(ge=0, le=2**53)]
+"""Unix milliseconds."""
+Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+"""A JetStream sequence; 0 is `nothing yet`."""
+Count = Annotated[int, Meta(ge=0, le=10**6)]
+AccountId = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Cell = Annotated[int, Meta(ge=0, le=32767)]
+Ghz = Annotated[float, Meta(ge=0, le=1000)]
+Cores = Annotated[int, Meta(ge=0, le=4096)]
+Megabytes = Annotated[float, Meta(ge=0, le=1e9)]
+Mbps = Annotated[float, Meta(ge=0, le=1e7)]
+DurationMs = Annotated[float, Meta(ge=0, le=1e9)]
+PerSecond = Annotated[float, Meta(ge=0, le=1e9)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Score = Annotated[float, Meta(ge=-10, le=10)]
+Text = Annotated[str, Meta(max_length=1024)]
+Evidence = Annotated[dict[str, Any], Meta(max_length=64)]
+
+
+def is_name(text: str) -> bool:
+    """True if `text` may become a subject token (a host id, a map name, a region)."""
+    return _NAME.match(text) is not None
