@@ -1,0 +1,172 @@
+"""How a decider works: look, write, wait until all has settled, look again (DESIGN D4).
+
+A look is everything that needs a decision at one basis. `decide` is a function of the world at that basis, the look's time and
+the settings; its writes go out together, and the next look waits until each has settled and the decider's own follower has
+passed them. Replay builds the same look from the log and must come to the same decisions.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from libs.events import (
+    Basis,
+    Candidate,
+    Cause,
+    Event,
+    Fact,
+    HostId,
+    MapAssign,
+    NodeName,
+    Reply,
+    Stream,
+)
+from libs.hosting.effects import Append, Ask, Committed, Effect, Outcome, Refused
+from libs.hosting.world import MapState, World
+
+DECISIONS_MAX = 2000
+"""Of one look; bounds a burst of writes. More wait for the next look, in the same order."""
+TICK_MS = 250
+"""How often a decider looks for what time alone has made due."""
+TRACES_MAX = 10_000
+
+Reason = Literal["enter", "promote", "failover", "drain", "rebalance", "refill", "idle", "operator"]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look. at_ms: the time given to `decide`, Unix ms. tick: look for what time made due, else for what events ask for."""
+
+    id: str
+    at_ms: int
+    tick: bool
+    basis: Basis
+    decider: NodeName
+    config: str
+
+    def cause(self, stream: Literal["HOSTS", "MAPS", "ASSIGNMENTS"], seq: int) -> Cause:
+        """The message that asks for a decision; in a tick look, the tick."""
+        return Cause(tick_ms=self.at_ms) if self.tick else Cause(stream=stream, seq=seq)
+
+    def assign(
+        self,
+        state: MapState,
+        host: HostId | None,
+        backups: Sequence[HostId],
+        reason: Reason,
+        cause: Cause,
+        *,
+        keep_tenure: bool = False,
+        score: float | None = None,
+        candidates: Sequence[Candidate] = (),
+        refused: dict[str, int] | None = None,
+        cooling: dict[HostId, int] | None = None,
+    ) -> MapAssign:
+        """The decision as it goes into the log. host: None for the VPS. cooling: added to what is still cooling."""
+        before = state.assign
+        kept = {host: until for host, until in before.cooling.items() if until > self.at_ms} if before else {}
+        return MapAssign(
+            map=state.name,
+            kind="vps" if host is None else "p2p",
+            host=host,
+            backups=list(backups),
+            reason=reason,
+            tenure=state.tenure if keep_tenure else None,
+            since_ms=before.since_ms if keep_tenure and before else self.at_ms,
+            cause=cause,
+            basis=self.basis,
+            decider=self.decider,
+            look=self.id,
+            config=self.config,
+            score=score,
+            candidates=list(candidates),
+            refused=refused or {},
+            at_ms=self.at_ms,
+            cooling=kept | (cooling or {}),
+        )
+
+
+class Decider(Protocol):
+    """The pure heart of scorer and failover; driven live by `DecidingCore` and again by replay."""
+
+    world: World
+
+    def on_fact(self, fact: Fact) -> None:
+        """Fold a fact into the world and the indexes over it."""
+
+    def decide(self, look: Look) -> Iterable[MapAssign]:
+        """At most DECISIONS_MAX decisions, at most one a map. Changes nothing that facts do not change."""
+
+
+class DecidingCore:
+    """A `Core` (libs/hosting/effects.py) around a `Decider`."""
+
+    def __init__(self, decider: Decider, *, name: NodeName, config: str) -> None:
+        self._decider, self._name, self._config = decider, name, config
+        self._in_flight = 0
+        self._floor = 0
+        self._looks = 0
+        self._caught_up = False
+        self._news = False
+        self._next_tick_ms = 0
+        self._traces: OrderedDict[tuple[Stream, int], str] = OrderedDict()
+
+    @property
+    def world(self) -> World:
+        return self._decider.world
+
+    def on_fact(self, fact: Fact, now_ms: int) -> None:  # noqa: ARG002 - the shape of every core
+        self._decider.on_fact(fact)
+        self._news = True
+        if fact.trace is not None and fact.stream is not Stream.ASSIGNMENTS:
+            self._traces[fact.stream, fact.seq] = fact.trace
+            if len(self._traces) > TRACES_MAX:
+                self._traces.popitem(last=False)
+
+    def on_caught_up(self, now_ms: int) -> None:
+        self._caught_up = self._news = True
+        self._next_tick_ms = now_ms + TICK_MS
+
+    def on_heard(self, event: Event, now_ms: int) -> None:
+        """Deciders read streams alone."""
+
+    def on_reply(self, ask: Ask, reply: Reply | None, now_ms: int) -> None:
+        """Deciders ask nobody."""
+
+    def on_settled(self, write: Append, outcome: Outcome, now_ms: int) -> None:  # noqa: ARG002
+        self._in_flight -= 1
+        self._news = True
+        if isinstance(outcome, Committed):
+            self._floor = max(self._floor, outcome.seq)
+        elif isinstance(outcome, Refused):
+            self._floor = max(self._floor, outcome.last)
+
+    def step(self, now_ms: int) -> list[Effect]:
+        if not self._caught_up or self._in_flight or self.world.assignments_seq < self._floor:
+            return []
+        if now_ms >= self._next_tick_ms:
+            self._next_tick_ms = now_ms + TICK_MS
+            if writes := self._look(now_ms, tick=True):
+                return writes
+        if self._news:
+            self._news = False
+            return self._look(now_ms, tick=False)
+        return []
+
+    def _look(self, now_ms: int, *, tick: bool) -> list[Effect]:
+        look = Look(f"{self._name}.{self._looks}", now_ms, tick, self.world.basis, self._name, self._config)
+        decisions = self._decider.decide(look)
+        writes: list[Effect] = [
+            Append(decision, self.world.map(decision.map).assign_seq, trace=self._trace_of(decision.cause))
+            for decision in decisions
+        ]
+        if writes:
+            self._looks += 1
+            self._in_flight = len(writes)
+        return writes
+
+    def _trace_of(self, cause: Cause) -> str | None:
+        if cause.stream is None or cause.seq is None:
+            return None
+        return self._traces.get((Stream(cause.stream), cause.seq))

@@ -1,0 +1,272 @@
+"""map.enter -> map.assign. Called by the shell at every look, and by replay.
+
+Writes every map whose last assignment holds or is missing: none yet, promote, rebalance, refill, idle, and what a host holds
+above its slots. Failover writes the rest (DESIGN D3).
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Literal
+
+from libs.events import Fact, HostId, MapAssign, MapName, Stream
+from libs.hosting.eligibility import MapList, broken, map_gate, standing_gate
+from libs.hosting.looks import DECISIONS_MAX, TICK_MS, Look
+from libs.hosting.ranking import Choice, Ranking
+from libs.hosting.rules import Rules
+from libs.hosting.score import name_hash
+from libs.hosting.world import MapState, World
+
+SLICES = 40
+"""Idle, refill and rebalance look at every SLICES-th map a tick: each map once in SLICES * TICK_MS = 10 s."""
+MINUTE_MS = 60_000
+
+PlaceReason = Literal["enter", "promote", "rebalance"]
+VpsReason = Literal["enter", "idle", "rebalance"]
+
+
+class Scorer:
+    """A `Decider` (libs/hosting/looks.py)."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.world = World()
+        self._rules = rules
+        self._maps = MapList(rules.maps)
+        self._ranking = Ranking(self.world, rules)
+        self._unassigned: set[MapName] = set()
+        self._on_vps: set[MapName] = set()
+        self._on_hosts: set[MapName] = set()
+        self._rebalanced: dict[MapName, int] = {}
+
+    def on_fact(self, fact: Fact) -> None:
+        world, event = self.world, fact.event
+        if fact.stream is Stream.HOSTS:
+            world.apply(fact)
+            if (host := getattr(event, "host", None)) is not None:
+                self._ranking.refresh(host)
+        elif isinstance(event, MapAssign):
+            touched = _holders(world.map(event.map).assign) | _holders(event)
+            world.apply(fact)
+            self._ranking.refresh_use(touched)
+            self._index(world.map(event.map))
+        else:
+            world.apply(fact)
+            if (name := getattr(event, "map", None)) is not None:
+                self._index(world.map(name))
+
+    def decide(self, look: Look) -> list[MapAssign]:
+        """Every map that needs a host and has none, given one, or given to the VPS; in a tick look, what time made due."""
+        try:
+            return list(islice(self._due(look) if look.tick else self._wanted(look), DECISIONS_MAX))
+        finally:
+            self._ranking.undo()
+
+    def _wanted(self, look: Look) -> Iterator[MapAssign]:
+        states = (self.world.map(name) for name in self._unassigned)
+        for state in sorted(states, key=lambda state: (state.demand_seq, state.name)):
+            if state.has_players:
+                choice = self._choose(state, look)
+                yield self._give(state, look, choice, "enter") if choice else self._to_vps(state, look, "enter")
+
+    def _due(self, look: Look) -> Iterator[MapAssign]:
+        done: set[MapName] = set()
+        for decisions in (self._take_back, self._idle, self._promote, self._refill, self._rebalance):
+            for decision in decisions(look, done):
+                done.add(decision.map)
+                yield decision
+
+    def _allows(self, name: MapName) -> bool:
+        return self._rules.general.enable_p2p_maps and self._maps.allows(name)
+
+    def _choose(self, state: MapState, look: Look, without: Collection[HostId] = ()) -> Choice | None:
+        """The best open host for the map with its backups, or None; takes no slot yet."""
+        if not self._allows(state.name):
+            return None
+        return self._ranking.choose(
+            state.name,
+            state.players,
+            self._rules.failover.backup_hosts_count,
+            cooling=_cooling(state),
+            at_ms=look.at_ms,
+            without=without,
+        )
+
+    def _give(self, state: MapState, look: Look, choice: Choice, reason: PlaceReason) -> MapAssign:
+        refused = self._ranking.refused(state.name, _cooling(state), look.at_ms)
+        for host in choice.hosts[: 1 + self._rules.failover.warm_backups]:
+            self._ranking.take(host)
+        return look.assign(
+            state,
+            choice.hosts[0],
+            choice.hosts[1:],
+            reason,
+            look.cause("MAPS", state.demand_seq),
+            score=choice.score,
+            candidates=choice.candidates,
+            refused=refused,
+        )
+
+    def _to_vps(self, state: MapState, look: Look, reason: VpsReason) -> MapAssign:
+        if self._allows(state.name):
+            refused = self._ranking.refused(state.name, _cooling(state), look.at_ms)
+        else:
+            refused = {"map_not_eligible": 1}
+        return look.assign(state, None, (), reason, look.cause("MAPS", state.demand_seq), refused=refused)
+
+    def _take_back(self, look: Look, done: set[MapName]) -> Iterator[MapAssign]:
+        """What a host holds above its slots: the latest assignments go elsewhere (DESIGN D14)."""
+        for host in self._ranking.overfull():
+            up = self.world.host(host).up
+            slots = up.slots if up else 0
+            held = self.world.serving.get(host, set()) | set(self.world.backing.get(host, ()))
+            states = [self.world.map(name) for name in held if self._takes_slot(name, host)]
+            states.sort(key=lambda state: -state.assign_seq)
+            for state in states[: max(0, len(states) - slots)]:
+                if state.name in done or self._broken(state, look) or state.assign is None:
+                    continue
+                if state.assign.host == host:
+                    choice = self._choose(state, look, without=[host])
+                    yield self._give(state, look, choice, "rebalance") if choice else self._to_vps(state, look, "rebalance")
+                else:
+                    keep = [backup for backup in state.assign.backups if backup != host]
+                    yield self._with_backups(state, look, keep, without=[host])
+
+    def _takes_slot(self, name: MapName, host: HostId) -> bool:
+        return name in self.world.serving.get(host, ()) or (
+            self.world.backing.get(host, {}).get(name, DECISIONS_MAX) < self._rules.failover.warm_backups
+        )
+
+    def _idle(self, look: Look, done: set[MapName]) -> Iterator[MapAssign]:
+        """A hosted map nobody has been on for long goes back to the VPS and frees its slots."""
+        idle_ms = self._rules.rebalance.idle_after_s * 1000
+        for state in self._slice(look, done):
+            if state.has_players or state.assign is None:
+                continue
+            seen_ms = max(
+                state.assign.since_ms,
+                state.census.at_ms if state.census else 0,
+                state.enter.at_ms if state.enter else 0,
+            )
+            if look.at_ms - seen_ms >= idle_ms:
+                yield self._to_vps(state, look, "idle")
+
+    def _promote(self, look: Look, done: set[MapName]) -> Iterator[MapAssign]:
+        """Maps with players return from the VPS when hosts appear; the fullest first."""
+        if not self._ranking.open_hosts(look.at_ms):
+            return
+        states = [self.world.map(name) for name in self._on_vps - done]
+        states = [state for state in states if state.has_players and self._may_return(state)]
+        for state in sorted(states, key=lambda state: (-state.player_count, state.name)):
+            if (choice := self._choose(state, look)) is not None:
+                yield self._give(state, look, choice, "promote")
+
+    def _may_return(self, state: MapState) -> bool:
+        lost = state.assign is not None and state.assign.reason in ("failover", "drain")
+        return self._allows(state.name) and (self._rules.general.enable_auto_migration or not lost)
+
+    def _refill(self, look: Look, done: set[MapName]) -> Iterator[MapAssign]:
+        """Backups kept filled, at most once in refill_interval_s a map (DESIGN D9)."""
+        for state in self._slice(look, done):
+            assign = state.assign
+            if assign is None or look.at_ms - assign.at_ms < self._rules.failover.refill_interval_s * 1000:
+                continue
+            keep = [backup for backup in assign.backups if self._may_back(backup, state, look)]
+            if len(keep) == self._rules.failover.backup_hosts_count == len(assign.backups):
+                continue
+            decision = self._with_backups(state, look, keep)
+            if decision.backups != assign.backups:
+                yield decision
+
+    def _rebalance(self, look: Look, done: set[MapName]) -> Iterator[MapAssign]:
+        """A clearly better host takes over: gain, dwell, cool-down and the global rate all allow it (DESIGN D9)."""
+        rules = self._rules.rebalance
+        recent = sum(at_ms > look.at_ms - MINUTE_MS for at_ms in self._rebalanced.values())
+        for state in self._slice(look, done):
+            if recent >= rules.max_moves_per_minute:
+                return
+            assign = state.assign
+            if assign is None or assign.host is None or not state.has_players:
+                continue
+            settled = look.at_ms - assign.since_ms >= rules.min_dwell_s * 1000
+            if not settled or look.at_ms - assign.at_ms < rules.cool_down_s * 1000:
+                continue
+            choice = self._choose(state, look, without=[assign.host])
+            now = self._ranking.score_of(assign.host, state.players)
+            if choice is not None and now is not None and choice.score > now * rules.threshold:
+                recent += 1
+                yield self._give(state, look, choice, "rebalance")
+
+    def _slice(self, look: Look, done: set[MapName]) -> Iterator[MapState]:
+        turn = look.at_ms // TICK_MS % SLICES
+        for name in sorted(name for name in self._on_hosts - done if name_hash(name) % SLICES == turn):
+            state = self.world.map(name)
+            if not self._broken(state, look):
+                yield state
+
+    def _with_backups(self, state: MapState, look: Look, keep: list[HostId], without: Iterable[HostId] = ()) -> MapAssign:
+        """The same tenure with `keep` and the next best as backups; a backup that turns warm needs a free slot."""
+        assign, ranking, warm = state.assign, self._ranking, self._rules.failover.warm_backups
+        assert assign is not None
+        assert assign.host is not None
+        backups: list[HostId] = []
+        was_warm = set(assign.backups[:warm])
+        for backup in keep:
+            if len(backups) < warm and backup not in was_warm:
+                if not self._has_free_slot(backup):
+                    continue
+                ranking.take(backup)
+            backups.append(backup)
+        missing = self._rules.failover.backup_hosts_count - len(backups)
+        more = ranking.more_backups(
+            state.name,
+            state.players,
+            assign.host,
+            missing,
+            cooling=_cooling(state),
+            at_ms=look.at_ms,
+            without=[assign.host, *assign.backups, *without],
+        )
+        for host in more:
+            if len(backups) < warm:
+                ranking.take(host)
+            backups.append(host)
+        cause = look.cause("ASSIGNMENTS", state.assign_seq)
+        return look.assign(state, assign.host, backups, "refill", cause, keep_tenure=True, score=assign.score)
+
+    def _has_free_slot(self, host: HostId) -> bool:
+        up = self.world.host(host).up
+        return up is not None and self._ranking.used(host) < up.slots
+
+    def _may_back(self, host_id: HostId, state: MapState, look: Look) -> bool:
+        host = self.world.host(host_id)
+        return (
+            host.is_up
+            and standing_gate(host, self._rules, look.at_ms) is None
+            and map_gate(host, state.name, _cooling(state), look.at_ms) is None
+        )
+
+    def _broken(self, state: MapState, look: Look) -> bool:
+        return broken(self.world, state, self._allows(state.name), look.at_ms) is not None
+
+    def _index(self, state: MapState) -> None:
+        name, assign = state.name, state.assign
+        if assign is None:
+            (self._unassigned.add if state.has_players else self._unassigned.discard)(name)
+            return
+        self._unassigned.discard(name)
+        (self._on_hosts.add if assign.host is not None else self._on_hosts.discard)(name)
+        (self._on_vps.add if assign.host is None and self._allows(name) else self._on_vps.discard)(name)
+        if assign.reason == "rebalance":
+            self._rebalanced[name] = assign.at_ms
+        else:
+            self._rebalanced.pop(name, None)
+
+
+def _holders(assign: MapAssign | None) -> set[HostId]:
+    """Who holds a slot, or may soon, by this assignment."""
+    if assign is None or assign.host is None:
+        return set()
+    return {assign.host, *assign.backups}
+
+
+def _cooling(state: MapState) -> Mapping[HostId, int]:
+    return state.assign.cooling if state.assign else {}
