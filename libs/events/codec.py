@@ -22,7 +22,7 @@ UPCASTS: dict[tuple[str, int], Upcast] = {}
 """(event name, schema n) -> a function that makes a body of schema n + 1 of it. Each has a golden file in tests/contract."""
 
 
-class MalformedEvent(Exception):  # noqa: N818 - the design's word
+class MalformedEvent(Exception):
     """A message that is no event of ours. `subject` as it came; `reason` for the dead letter. Never worth a retry."""
 
     def __init__(self, subject: str, reason: str) -> None:

@@ -8,47 +8,71 @@ from typing import Protocol
 
 
 class GeneralRules(Protocol):
-    enable_p2p_maps: bool
-    enable_auto_migration: bool
-    enable_vps_fallback: bool
-    enable_p2p_security_checks: bool
+    @property
+    def enable_p2p_maps(self) -> bool: ...
+    @property
+    def enable_auto_migration(self) -> bool: ...
+    @property
+    def enable_vps_fallback(self) -> bool: ...
+    @property
+    def enable_p2p_security_checks(self) -> bool: ...
 
 
 class RequirementRules(Protocol):
     """net_min_speed in Mbit/s, net_max_latency in ms."""
 
-    cpu_min_ghz: float
-    cpu_min_cores: int
-    ram_min_mb: int
-    net_min_speed: float
-    net_max_latency: float
-    max_disconnects_per_hour: int
-    max_jitter_ms: float
-    min_packet_rate: float
-    slots_per_core: float
-    slot_ram_mb: int
-    slots_max: int
+    @property
+    def cpu_min_ghz(self) -> float: ...
+    @property
+    def cpu_min_cores(self) -> int: ...
+    @property
+    def ram_min_mb(self) -> int: ...
+    @property
+    def net_min_speed(self) -> float: ...
+    @property
+    def net_max_latency(self) -> float: ...
+    @property
+    def max_disconnects_per_hour(self) -> int: ...
+    @property
+    def max_jitter_ms(self) -> float: ...
+    @property
+    def min_packet_rate(self) -> float: ...
+    @property
+    def slots_per_core(self) -> float: ...
+    @property
+    def slot_ram_mb(self) -> int: ...
+    @property
+    def slots_max(self) -> int: ...
 
 
 class WeightRules(Protocol):
-    cpu: float
-    ram: float
-    network: float
-    latency: float
-    stability: float
+    @property
+    def cpu(self) -> float: ...
+    @property
+    def ram(self) -> float: ...
+    @property
+    def network(self) -> float: ...
+    @property
+    def latency(self) -> float: ...
+    @property
+    def stability(self) -> float: ...
 
 
 class ReferenceRules(Protocol):
-    cpu_ghz_cores: float
-    ram_mb: float
-    net_mbps: float
+    @property
+    def cpu_ghz_cores(self) -> float: ...
+    @property
+    def ram_mb(self) -> float: ...
+    @property
+    def net_mbps(self) -> float: ...
 
 
 class ScoringRules(Protocol):
     @property
     def reference(self) -> ReferenceRules: ...
 
-    load_weight: float
+    @property
+    def load_weight(self) -> float: ...
 
 
 class MapListRules(Protocol):
@@ -59,21 +83,30 @@ class MapListRules(Protocol):
 
 
 class FailoverRules(Protocol):
-    backup_hosts_count: int
-    warm_backups: int
-    refill_interval_s: float
+    @property
+    def backup_hosts_count(self) -> int: ...
+    @property
+    def warm_backups(self) -> int: ...
+    @property
+    def refill_interval_s(self) -> float: ...
 
 
 class RebalanceRules(Protocol):
-    threshold: float
-    min_dwell_s: float
-    cool_down_s: float
-    max_moves_per_minute: int
-    idle_after_s: float
+    @property
+    def threshold(self) -> float: ...
+    @property
+    def min_dwell_s(self) -> float: ...
+    @property
+    def cool_down_s(self) -> float: ...
+    @property
+    def max_moves_per_minute(self) -> int: ...
+    @property
+    def idle_after_s(self) -> float: ...
 
 
 class SecurityRules(Protocol):
-    trust_min: float
+    @property
+    def trust_min(self) -> float: ...
 
 
 class Rules(Protocol):

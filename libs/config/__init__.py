@@ -1,0 +1,45 @@
+"""p2p_map_config.conf and the environment -> typed settings.
+
+`load(path, os.environ)` in a `__main__`, once; everyone else is handed a `Settings` or one of its groups.
+"""
+
+from libs.config.findings import ConfigError, Finding
+from libs.config.loading import FILE_NAME, SHIPPED, load
+from libs.config.model import (
+    Eligible,
+    Failover,
+    General,
+    HostRequirements,
+    MapRules,
+    Monitoring,
+    Nats,
+    Rebalance,
+    Reference,
+    Scoring,
+    Security,
+    Settings,
+    Vps,
+    Weights,
+)
+
+__all__ = [
+    "FILE_NAME",
+    "SHIPPED",
+    "ConfigError",
+    "Eligible",
+    "Failover",
+    "Finding",
+    "General",
+    "HostRequirements",
+    "MapRules",
+    "Monitoring",
+    "Nats",
+    "Rebalance",
+    "Reference",
+    "Scoring",
+    "Security",
+    "Settings",
+    "Vps",
+    "Weights",
+    "load",
+]

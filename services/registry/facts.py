@@ -1,0 +1,80 @@
+"""host.up as the registry says it, and whether it says something new. Pure."""
+
+from hashlib import blake2b
+from ipaddress import ip_address
+
+from libs.config import Settings
+from libs.events import HostMetrics, HostSpec, HostUp, MapName
+from libs.hosting.eligibility import Unmet, accepted_spec, disconnects_last_hour, slots_for, unmet_requirements
+from libs.hosting.score import PPM, latency_term, static_terms
+from libs.hosting.world import Host
+
+SLACK = 0.05
+"""Hysteresis: a host that is up stays fit until it misses a limit by this share."""
+TERM_MOVED = PPM // 20
+"""A scored term that moved by more than .05 is material."""
+TRUST_MOVED = 0.05
+
+
+def unmet_of(host: Host, spec: HostSpec, disconnects_ms: list[int], now_ms: int, settings: Settings) -> list[Unmet]:
+    slack = SLACK if host.is_up else 0.0
+    return unmet_requirements(spec, disconnects_last_hour(disconnects_ms, now_ms), settings.host_requirements, slack)
+
+
+def up_fact(
+    host: Host,
+    metrics: HostMetrics,
+    disconnects_ms: list[int],
+    trust: float,
+    failed: set[MapName],
+    now_ms: int,
+    settings: Settings,
+) -> HostUp:
+    """The host as it is now."""
+    spec = accepted_spec(metrics, settings.host_requirements)
+    before = host.up if host.is_up else None
+    return HostUp(
+        host=metrics.host,
+        account_id=metrics.account_id,
+        at_ms=now_ms,
+        spec=spec,
+        region=metrics.region,
+        network=network_of(metrics.address),
+        reach="direct" if metrics.address else "none",
+        disconnects_ms=disconnects_ms,
+        slots=slots_for(spec, len(metrics.maps), settings.host_requirements, before.slots if before else None),
+        draining=host.drain is not None and host.drain.draining,
+        trust=trust,
+        ready_maps=sorted(name for name, report in metrics.maps.items() if report.state == "ready" and name not in failed),
+        failed_maps=sorted(failed),
+    )
+
+
+def is_material(before: HostUp, after: HostUp, settings: Settings) -> bool:
+    """Whether `after` says something a decider would weigh otherwise."""
+    plain = ("account_id", "region", "network", "reach", "slots", "draining", "ready_maps", "failed_maps", "disconnects_ms")
+    if any(getattr(before, name) != getattr(after, name) for name in plain):
+        return True
+    if abs(before.trust - after.trust) > TRUST_MOVED or (before.trust < settings.security.trust_min) != (
+        after.trust < settings.security.trust_min
+    ):
+        return True
+    old, new = static_terms(before, settings), static_terms(after, settings)
+    if any(abs(old[term] - new[term]) > TERM_MOVED for term in old):
+        return True
+    return any(
+        abs(latency_term(before, region, settings) - latency_term(after, region, settings)) > TERM_MOVED
+        for region in before.spec.region_rtt_ms.keys() | after.spec.region_rtt_ms.keys()
+    )
+
+
+def network_of(address: str | None) -> str:
+    """A name for the network an address shares its failures with (IPv4 /24, IPv6 /48), not the address (DESIGN D12)."""
+    if not address:
+        return "unknown"
+    try:
+        packed = ip_address(address).packed
+        prefix = packed[:3] if len(packed) == 4 else packed[:6]
+    except ValueError:
+        prefix = address.encode()
+    return "n" + blake2b(prefix, digest_size=6).hexdigest()

@@ -1,0 +1,80 @@
+"""host.order: what a host shall run now, whole and repeated until it shows that it obeys. Pure."""
+
+from collections.abc import Iterator
+
+from libs.config import Settings
+from libs.events import HostId, HostOrder, MapName, OrderedMap
+from libs.hosting.effects import Say
+from libs.hosting.score import PPM, score_ppm
+from libs.hosting.world import World
+from services.registry.presence import Presence
+
+REPEAT_UNOBEYED_MS = 1_000
+REPEAT_MS = 10_000
+"""An order may get lost (core NATS): it is said again this often."""
+SCORE_MOVED = 0.05
+
+
+class Orders:
+    def __init__(self, settings: Settings, world: World) -> None:
+        self._settings, self._world = settings, world
+
+    def due(self, presence: Presence, lease: int, now_ms: int) -> Iterator[Say]:
+        """The order for this host, if it is new, not obeyed, or long ago."""
+        order = self._order(presence, lease, now_ms)
+        last, age_ms = presence.order, now_ms - presence.order_ms
+        if last is not None and _same(last, order) and last.lease == lease:
+            obeyed = presence.obeys(last)
+            if age_ms < (REPEAT_MS if obeyed else REPEAT_UNOBEYED_MS):
+                return
+        presence.order, presence.order_ms = order, now_ms
+        presence.interval_ms = max(presence.interval_ms, order.interval_ms)
+        ordered = {(name, item.tenure) for name, item in order.maps.items()}
+        presence.ordered_since_ms = {key: presence.ordered_since_ms.get(key, now_ms) for key in ordered}
+        yield Say(order)
+
+    def _order(self, presence: Presence, lease: int, now_ms: int) -> HostOrder:
+        host = self._world.host(presence.metrics.host)
+        maps = self._maps(host.id) if host.is_up else {}
+        monitoring = self._settings.monitoring
+        score = None
+        if host.is_up and host.up is not None:
+            used = self._world.used_slots(host.id, self._settings.failover.warm_backups)
+            score = score_ppm(host.up, {}, used, self._settings) / PPM
+        return HostOrder(
+            host=host.id,
+            at_ms=now_ms,
+            as_of=self._world.assignments_seq,
+            lease=lease,
+            interval_ms=monitoring.heartbeat_busy_ms if maps else monitoring.heartbeat_idle_ms,
+            maps=maps,
+            score=score,
+            notes=presence.notes[:32],
+        )
+
+    def _maps(self, host: HostId) -> dict[MapName, OrderedMap]:
+        maps = {
+            name: OrderedMap(tenure=self._world.map(name).tenure, role="primary")
+            for name in sorted(self._world.serving.get(host, ()))
+        }
+        for name, rank in sorted(self._world.backing.get(host, {}).items()):
+            if rank < self._settings.failover.warm_backups:
+                maps[name] = OrderedMap(tenure=self._world.map(name).tenure, role="backup")
+        return maps
+
+
+def failed_maps(presence: Presence, now_ms: int, settings: Settings) -> set[MapName]:
+    """Maps whose server failed here, or was not ready start_timeout after it was ordered."""
+    reports = presence.metrics.maps
+    failed = {name for name, report in reports.items() if report.state == "failed"}
+    for (name, tenure), since_ms in presence.ordered_since_ms.items():
+        report = reports.get(name)
+        is_ready = report is not None and report.tenure == tenure and report.state in ("ready", "draining")
+        if not is_ready and now_ms - since_ms >= settings.failover.start_timeout * 1000:
+            failed.add(name)
+    return failed
+
+
+def _same(one: HostOrder, other: HostOrder) -> bool:
+    plain = all(getattr(one, name) == getattr(other, name) for name in ("maps", "interval_ms", "link", "notes"))
+    return plain and abs((one.score or 0.0) - (other.score or 0.0)) <= SCORE_MOVED
