@@ -86,5 +86,11 @@ class Core(Protocol):
     def on_reply(self, ask: Ask, reply: Reply | None, now_ms: int) -> None:
         """What became of an `Ask`."""
 
+    def on_lease(self, number: int, now_ms: int) -> None:
+        """The lease of a service that has one: its number while this replica holds it, 0 when it does not."""
+
+    def on_gap(self, now_ms: int) -> None:
+        """Core messages may have been missed: this process was paused or cut off."""
+
     def step(self, now_ms: int) -> list[Effect]:
         """What to do now."""

@@ -131,6 +131,12 @@ class DecidingCore:
     def on_heard(self, event: Event, now_ms: int) -> None:
         """Deciders read streams alone."""
 
+    def on_lease(self, number: int, now_ms: int) -> None:
+        """Deciders need no leader (DESIGN D2)."""
+
+    def on_gap(self, now_ms: int) -> None:
+        """Nothing is missed: the follower goes on where it was."""
+
     def on_reply(self, ask: Ask, reply: Reply | None, now_ms: int) -> None:
         """Deciders ask nobody."""
 

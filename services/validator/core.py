@@ -90,6 +90,12 @@ class Validator:
         elif len(self._watches) < HOSTS_MAX:
             self._watches[event.host] = Watch(now_ms, now_ms + self._first_due_ms(event.host, now_ms))
 
+    def on_lease(self, number: int, now_ms: int) -> None:
+        """Validators share the work without a leader."""
+
+    def on_gap(self, now_ms: int) -> None:
+        """A host that was not heard meanwhile is not struck for it: an unanswered check counts only while it beats."""
+
     def on_reply(self, ask: Ask, reply: Reply | None, now_ms: int) -> None:
         self._asks -= 1
         check = ask.request

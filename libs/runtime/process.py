@@ -1,0 +1,59 @@
+"""What a process is told by its environment, beside the configuration."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from libs.config import ConfigError, Finding, Settings, load
+from libs.events import NodeName
+
+
+class Process(BaseSettings):
+    """Environment variables `KAFRA_*`; the configuration itself is `KAFRA__GROUP__KEY` (libs/config).
+
+    config: path of p2p_map_config.conf; none: the shipped one. health_port: HTTP port of /healthz and /readyz, 0 for none.
+    health_host: where it listens. log_level: of the service's own log.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="KAFRA_", extra="ignore", frozen=True)
+
+    config: Path | None = None
+    health_host: str = "127.0.0.1"
+    health_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @classmethod
+    def read(cls) -> "Process":
+        """From the environment.
+
+        Raises:
+            ConfigError: a variable has a wrong value; says which and what is allowed.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            raise ConfigError(map(_finding, error.errors())) from None
+
+    def settings(self, environ: Mapping[str, str] = os.environ) -> Settings:
+        """The configuration file with its overrides.
+
+        Raises:
+            ConfigError: with file, line, key and what is allowed.
+        """
+        return load(self.config, environ)
+
+
+def _finding(item: ErrorDetails) -> Finding:
+    variable = "_".join(("KAFRA", *map(str, item["loc"]))).upper()
+    return Finding(file=variable, line=None, key="", message=item["msg"])
+
+
+def node_name(service: str) -> NodeName:
+    """A name no other process has: it stands in every decision of this one."""
+    return NodeName(f"{service}-{secrets.token_hex(4)}")

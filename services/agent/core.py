@@ -1,0 +1,86 @@
+"""What an agent says and obeys, without its I/O: orders and checks in, heartbeats and answers out."""
+
+from dataclasses import dataclass
+
+from libs.events import HostCheck, HostCheckReply, HostId, HostMetrics, HostOrder, MapName, MapReport, OrderedMap, Region
+from libs.events.proof import proof_of
+
+FIRST_INTERVAL_MS = 500
+"""Until the registry has ordered another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this host is. account_id: the player's account."""
+
+    host: HostId
+    account_id: int
+    region: Region
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured of the machine, units as host.metrics; None: unmeasured (DESIGN D8)."""
+
+    address: str | None = None
+    port: int = 0
+    cpu_ghz: float | None = None
+    cpu_cores: int | None = None
+    free_ram_mb: float | None = None
+    net_mbps: float | None = None
+    latency_ms: float | None = None
+    jitter_ms: float | None = None
+    packet_rate: float | None = None
+    region_rtt_ms: dict[Region, float | None] | None = None
+    bundle: str | None = None
+
+
+class Agent:
+    """Obeys the newest order: by the registry's lease, then by what the order had read. An older one is ignored."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self.interval_ms = FIRST_INTERVAL_MS
+        self.wanted: dict[MapName, OrderedMap] = {}
+        self.order: HostOrder | None = None
+        self._seq = 0
+
+    def on_order(self, order: HostOrder) -> bool:
+        """True if obeyed: `wanted` and `interval_ms` are the order's now."""
+        if order.host != self.identity.host:
+            return False
+        if self.order is not None and (order.lease, order.as_of) < (self.order.lease, self.order.as_of):
+            return False
+        self.order = order
+        self.wanted, self.interval_ms = order.maps, order.interval_ms
+        return True
+
+    def metrics(
+        self, measured: Measured, reports: dict[MapName, MapReport], at_ms: int, *, leaving: bool = False
+    ) -> HostMetrics:
+        """The next heartbeat."""
+        self._seq += 1
+        return HostMetrics(
+            host=self.identity.host,
+            account_id=self.identity.account_id,
+            at_ms=at_ms,
+            seq=self._seq,
+            region=self.identity.region,
+            address=measured.address,
+            port=measured.port,
+            cpu_ghz=measured.cpu_ghz,
+            cpu_cores=measured.cpu_cores,
+            free_ram_mb=measured.free_ram_mb,
+            net_mbps=measured.net_mbps,
+            latency_ms=measured.latency_ms,
+            jitter_ms=measured.jitter_ms,
+            packet_rate=measured.packet_rate,
+            region_rtt_ms=measured.region_rtt_ms,
+            maps=reports,
+            bundle=measured.bundle,
+            leaving=leaving,
+        )
+
+    def answer(self, check: HostCheck) -> HostCheckReply:
+        """The proof that was asked for."""
+        return HostCheckReply(proof=proof_of(check))

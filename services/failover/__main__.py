@@ -1,0 +1,7 @@
+"""python -m services.failover, or: kafra serve failover."""
+
+from libs.runtime import run
+from services.failover.shell import SERVICE
+
+if __name__ == "__main__":
+    run(SERVICE)

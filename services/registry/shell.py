@@ -1,0 +1,13 @@
+"""What the registry reads and hears, and its core made. One replica speaks, by lease (DESIGN D2)."""
+
+from libs.config import Settings
+from libs.events import HostLost, HostMetrics, NodeName, Stream
+from libs.runtime import Service
+from services.registry.core import Registry
+
+
+def _make_core(settings: Settings, name: NodeName, now_ms: int) -> Registry:
+    return Registry(settings, name=name, started_ms=now_ms)
+
+
+SERVICE = Service("registry", (Stream.HOSTS, Stream.ASSIGNMENTS), (HostMetrics, HostLost), "registry", _make_core)

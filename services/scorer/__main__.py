@@ -1,0 +1,7 @@
+"""python -m services.scorer, or: kafra serve scorer."""
+
+from libs.runtime import run
+from services.scorer.shell import SERVICE
+
+if __name__ == "__main__":
+    run(SERVICE)

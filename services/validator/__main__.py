@@ -1,0 +1,7 @@
+"""python -m services.validator, or: kafra serve validator."""
+
+from libs.runtime import run
+from services.validator.shell import SERVICE
+
+if __name__ == "__main__":
+    run(SERVICE)
