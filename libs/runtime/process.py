@@ -1,7 +1,10 @@
 """What a process is told by its environment, beside the configuration."""
 
+import ctypes
 import os
 import secrets
+import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +15,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from libs.config import ConfigError, Finding, Settings, load
 from libs.events import NodeName
+
+PR_SET_PDEATHSIG = 1
 
 
 class Process(BaseSettings):
@@ -52,6 +57,16 @@ class Process(BaseSettings):
 def _finding(item: ErrorDetails) -> Finding:
     variable = "_".join(("KAFRA", *map(str, item["loc"]))).upper()
     return Finding(file=variable, line=None, key="", message=item["msg"])
+
+
+def end_with_parent() -> None:
+    """If `kafra up` started us (KAFRA_PARENT_PID), we end when it is gone, however it ended. Linux."""
+    parent = os.environ.get("KAFRA_PARENT_PID")
+    if parent is None or not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if str(os.getppid()) != parent:
+        sys.exit(0)
 
 
 def node_name(service: str) -> NodeName:

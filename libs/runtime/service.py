@@ -23,7 +23,7 @@ from libs.events import ConfigApplied, Event, NodeName, Stream
 from libs.hosting.effects import Append, Core
 from libs.runtime.clock import Clock
 from libs.runtime.health import Health, HealthServer
-from libs.runtime.process import Process, node_name
+from libs.runtime.process import Process, end_with_parent, node_name
 from libs.runtime.shell import Shell
 from libs.runtime.telemetry import Counters, start_logging, start_telemetry
 
@@ -52,6 +52,7 @@ def run(service: Service) -> None:
 
     Exit codes: 0 ended as asked, 1 the configuration or the streams are wrong, 3 no NATS server answers, 70 a bug.
     """
+    end_with_parent()
     try:
         process = Process.read()
         settings = process.settings()

@@ -1,0 +1,37 @@
+"""The kafra command: up, demo, hosts, maps, events, explain, replay, config, serve, agent.
+
+Exit codes: 0 done, 1 a finding, 2 usage, 3 nothing answers.
+"""
+
+import typer
+
+from services.ops.commands import checking, looking, running
+
+app = typer.Typer(
+    name="kafra",
+    help="Players' machines host the maps of an rAthena server; the operator's VPS stands ready behind them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(running.up)
+app.command()(running.demo)
+app.command()(running.serve)
+app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)(running.agent)
+app.command()(looking.hosts)
+app.command()(looking.maps)
+app.command()(looking.events)
+app.command()(looking.explain)
+app.add_typer(checking.replay_group, name="replay")
+app.add_typer(checking.config_group, name="config")
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""hosts, maps, events, explain: what is, and why."""
+
+import asyncio
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Annotated
+
+import typer
+
+from libs.bus.nats import NatsBus
+from libs.bus.port import Start
+from libs.config import load
+from libs.events import Fact, MapAssign, MapName, Stream, is_name, subject_of
+from libs.hosting.world import World
+from libs.runtime.clock import Clock
+from libs.runtime.service import stop_on_signals
+from services.ops.commands.options import AsJson, ConfigFile, Credentials, NatsUrl, target
+from services.ops.console import FINDING, end, out, print_json, print_json_line, says_errors, table
+from services.ops.reading import WORLD_STREAMS, Target, connected, newest, snapshot
+from services.ops.views import Row, event_row, explain_row, host_rows, map_rows
+
+
+@says_errors
+def hosts(nats: NatsUrl = None, credentials: Credentials = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Every host: its state, why it is not eligible, what it holds.
+
+    Example: kafra hosts --json | jq '.[] | select(.state != "up")'
+    """
+    settings = load(config, os.environ)
+    rows = host_rows(asyncio.run(_world(target(nats, credentials))), settings, Clock().now_ms())
+    if as_json:
+        return print_json(rows)
+    columns = (
+        "host",
+        "state",
+        "region",
+        ("slots", "right"),
+        ("score", "right"),
+        ("trust", "right"),
+        ("drops/h", "right"),
+        "why",
+    )
+    out.print(table("", columns, [_host_cells(row) for row in rows]))
+    up = sum(row["state"] == "up" for row in rows)
+    out.print(f"{len(rows)} hosts, {up} up, {sum(row['used_slots'] for row in rows)} slots in use", style="dim")
+    return None
+
+
+@says_errors
+def maps(nats: NatsUrl = None, credentials: Credentials = None, as_json: AsJson = False) -> None:
+    """Every map: who serves it, who stands by, how many players.
+
+    Example: kafra maps
+    """
+    rows = map_rows(asyncio.run(_world(target(nats, credentials))), Clock().now_ms())
+    if as_json:
+        return print_json(rows)
+    columns = ("map", "server", ("players", "right"), "backups", "reason", ("for", "right"), ("tenure", "right"), "last move")
+    out.print(table("", columns, [_map_cells(row) for row in rows]))
+    hosted = sum(row["kind"] == "p2p" for row in rows)
+    out.print(f"{len(rows)} maps, {hosted} on hosts, {sum(row['players'] for row in rows)} players", style="dim")
+    return None
+
+
+@says_errors
+def events(
+    nats: NatsUrl = None,
+    credentials: Credentials = None,
+    as_json: AsJson = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
+    subject: Annotated[str, typer.Option(metavar="GLOB", help="Only subjects like this, e.g. 'map.assign.*'.")] = "*",
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many of the last events.")] = 50,
+) -> None:
+    """What was said: the last events of the log, one a line.
+
+    Example: kafra events --follow --subject 'host.*'
+    """
+    asyncio.run(_events(target(nats, credentials), as_json, follow, subject, limit))
+
+
+@says_errors
+def explain(
+    map_name: Annotated[str, typer.Argument(metavar="MAP", help="A map's name, e.g. moc_fild01.")],
+    nats: NatsUrl = None,
+    credentials: Credentials = None,
+    as_json: AsJson = False,
+    last: Annotated[int, typer.Option(min=1, max=1000, help="How many of its last assignments.")] = 1,
+) -> None:
+    """Why a map is served where it is: the cause, who was considered, who was kept out.
+
+    Example: kafra explain moc_fild01 --last 3
+    """
+    if not is_name(map_name):
+        raise typer.BadParameter(f"{map_name!r} is no map name: 1-32 of A-Z a-z 0-9 _ @ -")
+    rows = asyncio.run(_explain(target(nats, credentials), MapName(map_name), last))
+    if not rows:
+        end(FINDING, f"{map_name} was never assigned")
+    if as_json:
+        return print_json(rows)
+    for row in rows:
+        _print_explained(row)
+    return None
+
+
+async def _world(where: Target) -> World:
+    async with connected(where) as bus:
+        return await snapshot(bus)
+
+
+async def _events(where: Target, as_json: bool, follow: bool, subject: str, limit: int) -> None:
+    def show(fact: Fact) -> None:
+        if fact.event is not None and not fnmatchcase(subject_of(fact.event), subject):
+            return
+        row = event_row(fact)
+        if as_json:
+            print_json_line(row)
+        else:
+            body = json.dumps(row["event"], ensure_ascii=False)
+            place = f"{row['stream']}:{row['seq']}"
+            out.print(_clock(fact.stored_ms), place, row["subject"] or "(unreadable)", body, soft_wrap=True, markup=False)
+
+    async with connected(where) as bus:
+        for fact in await newest(bus, WORLD_STREAMS, limit):
+            show(fact)
+        if follow:
+            await _follow(bus, show)
+
+
+async def _follow(bus: NatsBus, show: Callable[[Fact], None]) -> None:
+    stopped = stop_on_signals()
+    caught_up = False
+
+    def on_fact(fact: Fact) -> None:
+        if caught_up:
+            show(fact)
+
+    following = await bus.follow(WORLD_STREAMS, on_fact, Start.LAST_PER_SUBJECT)
+    await following.caught_up(30.0)
+    caught_up = True
+    await stopped.wait()
+
+
+async def _explain(where: Target, name: MapName, last: int) -> list[Row]:
+    async with connected(where) as bus:
+        world = await snapshot(bus)
+        written = [
+            fact async for fact in bus.read(Stream.ASSIGNMENTS) if isinstance(fact.event, MapAssign) and fact.event.map == name
+        ]
+        rows = []
+        for fact in reversed(written[-last:]):
+            assert isinstance(fact.event, MapAssign)
+            rows.append(explain_row(world, world.map(name), fact.event, fact.seq, await _cause(bus, fact.event)))
+        return rows
+
+
+async def _cause(bus: NatsBus, assign: MapAssign) -> Fact | None:
+    """The stored message that asked for the decision; None for a tick, or where it is no longer kept."""
+    if assign.cause.stream is None or assign.cause.seq is None:
+        return None
+    async for fact in bus.read(Stream(assign.cause.stream), assign.cause.seq, assign.cause.seq):
+        return fact
+    return None
+
+
+def _host_cells(row: Row) -> list[object]:
+    score = None if row["score"] is None else f"{row['score']:.3f}"
+    slots = f"{row['used_slots']}/{row['slots']}"
+    return [
+        row["host"],
+        row["state"],
+        row["region"],
+        slots,
+        score,
+        f"{row['trust']:.2f}",
+        row["disconnects_last_hour"],
+        row["why"],
+    ]
+
+
+def _map_cells(row: Row) -> list[object]:
+    move = row["last_move"]
+    moved = None if move is None else f"{move['outcome']} ({move['kind']}, {move['ms']:.0f} ms)"
+    age = None if row["age_s"] is None else f"{row['age_s']:.0f} s"
+    backups = " ".join(row["backups"])
+    return [row["map"], row["server"] or "-", row["players"], backups, row["reason"], age, row["tenure"], moved]
+
+
+def _print_explained(row: Row) -> None:
+    out.print(f"[bold]{row['map']}[/bold] served by [bold]{row['server']}[/bold] since assignment {row['tenure']}")
+    out.print(f"  written as {row['seq']} at {_clock(row['at_ms'])} by {row['decider']}, reason {row['reason']}")
+    cause = row["cause_event"]
+    what = f"{cause['subject']} ({cause['stream']}:{cause['seq']})" if cause else f"{row['cause']}"
+    out.print(f"  because of {what}")
+    out.print(f"  backups: {', '.join(row['backups']) or 'none'}")
+    if row["refused"]:
+        out.print("  kept out: " + ", ".join(f"{count} {gate}" for gate, count in sorted(row["refused"].items())))
+    if row["cooling"]:
+        out.print(f"  cooling: {', '.join(sorted(row['cooling']))}")
+    if row["candidates"]:
+        terms = sorted(row["candidates"][0]["terms"])
+        cells = [
+            [each["host"], f"{each['score']:.4f}", *(f"{each['terms'].get(term, 0):.3f}" for term in terms)]
+            for each in row["candidates"]
+        ]
+        out.print(table("", ("candidate", ("score", "right"), *((term, "right") for term in terms)), cells))
+
+
+def _clock(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, tz=UTC).strftime("%H:%M:%S.%f")[:-3]

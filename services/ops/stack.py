@@ -1,0 +1,155 @@
+"""Everything on one machine: an embedded nats-server and the services as child processes. Called by `kafra up` and the demo."""
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from libs.bus.embedded import EmbeddedServer
+from services.ops.supervisor import Child, Supervisor
+
+SERVICES = ("registry", "scorer", "failover", "validator")
+USER = "kafra"
+WATCH_S = 0.05
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    """store: directory of everything kept. port: of NATS, 0: any free. listen: address NATS listens on. open: no authorization.
+    only: which services. replicas: of each. log_files: the children's logs go to store/log, not to our stderr."""
+
+    store: Path
+    port: int = 4222
+    listen: str = "127.0.0.1"
+    open: bool = False
+    config: Path | None = None
+    only: tuple[str, ...] = SERVICES
+    replicas: int = 1
+    log_files: bool = False
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+class Stack:
+    """`start`, `watch` until stopped, `stop`. The same store and port again is the same system again."""
+
+    def __init__(self, options: StackOptions) -> None:
+        self.options = options
+        self.credentials: Path | None = None
+        authorization = ""
+        if not options.open:
+            self.credentials, authorization = _authorization(options.store)
+        self.server = EmbeddedServer(
+            options.store / "nats", port=options.port, host=options.listen, authorization=authorization
+        )
+        self.supervisor: Supervisor | None = None
+        self.server_restarts = 0
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.server.port}"
+
+    async def start(self) -> None:
+        """Returns when NATS and every service are ready.
+
+        Raises:
+            ServerFailed: NATS does not start; the message says why.
+            TimeoutError: a service is not ready in time.
+        """
+        await self.server.start()
+        children = [
+            Child(f"{service}-{number}", [sys.executable, "-m", f"services.{service}"], self.environ())
+            for service in self.options.only
+            for number in range(self.options.replicas)
+        ]
+        self.supervisor = Supervisor(children, self.options.store / "log" if self.options.log_files else None)
+        try:
+            await self.supervisor.start()
+        except BaseException:
+            await self.server.stop()
+            raise
+        _run_file(self.options.store).write_text(
+            json.dumps(
+                {"url": self.url, "credentials": str(self.credentials) if self.credentials else None, "pid": os.getpid()}
+            ),
+            encoding="utf-8",
+        )
+        self._watching = asyncio.create_task(self._watch_server())
+
+    def environ(self) -> dict[str, str]:
+        """What a child is told: where NATS is, and which configuration."""
+        environ = dict(self.options.environ) | {"KAFRA__NATS__URL": self.url, "KAFRA__NATS__REPLICAS": "1"}
+        if self.credentials is not None:
+            environ["KAFRA__NATS__CREDENTIALS"] = str(self.credentials)
+        if self.options.config is not None:
+            environ["KAFRA_CONFIG"] = str(self.options.config.resolve())
+        return environ
+
+    async def stop(self) -> None:
+        """Ends the services, then NATS; returns when no child is left."""
+        _run_file(self.options.store).unlink(missing_ok=True)
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        if self.supervisor is not None:
+            await self.supervisor.stop()
+        await self.server.stop()
+
+    async def _watch_server(self) -> None:
+        """NATS, too, is started again when it dies."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            if not self.server.running:
+                self.server_restarts += 1
+                _LOG.warning("nats-server ended; starting it again")
+                await self.server.restart()
+
+
+def default_store() -> Path:
+    """$KAFRA_STORE, else the state directory of the XDG base directory specification."""
+    if store := os.environ.get("KAFRA_STORE"):
+        return Path(store)
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "kafra"
+
+
+def running_stack(store: Path) -> tuple[str, Path | None] | None:
+    """URL and credentials of the `kafra up` that uses this store now, or None."""
+    try:
+        said = json.loads(_run_file(store).read_text(encoding="utf-8"))
+        return str(said["url"]), Path(said["credentials"]) if said["credentials"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def check_only(names: Iterable[str]) -> tuple[str, ...]:
+    """
+    Raises:
+        ValueError: a name is none of SERVICES; says which are.
+    """
+    chosen = tuple(name.strip() for name in names if name.strip())
+    if unknown := [name for name in chosen if name not in SERVICES]:
+        raise ValueError(f"no service is called {', '.join(unknown)}; there are: {', '.join(SERVICES)}")
+    return chosen or SERVICES
+
+
+def _run_file(store: Path) -> Path:
+    return store / "running.json"
+
+
+def _authorization(store: Path) -> tuple[Path, str]:
+    """A credentials file for our own services, made once, and nats-server's fragment for it."""
+    store.mkdir(parents=True, exist_ok=True)
+    path = store / "services.credentials"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(f"{USER}:{secrets.token_urlsafe(24)}\n", encoding="utf-8")
+    user, _, password = path.read_text(encoding="utf-8").strip().partition(":")
+    users = f"{{ user: {json.dumps(user)}, password: {json.dumps(password)} }}"
+    return path, f"authorization {{ users: [ {users} ] }}"

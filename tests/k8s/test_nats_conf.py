@@ -1,0 +1,305 @@
+"""The rendered nats.conf, judged by the real nats-server: read, started, logged in to, asked what the probes ask, ended.
+
+The only differences from a cluster are what a test machine lacks: its ports, its paths and its peers' names.
+"""
+
+import asyncio
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from nats.aio.client import Client
+from nats.errors import Error
+from nats.js.api import StreamInfo
+
+from .rendered import Document, Manifests, bytes_of, containers, environment, pod_spec
+
+NATS_SERVER = str(Path(sys.executable).with_name("nats-server"))
+READ_TIMEOUT_S = 20
+READY_TIMEOUT_S = 60
+PASSWORD = "k0123456789abcdef"  # the shape README.md tells an operator to make
+
+
+@dataclass(frozen=True)
+class Node:
+    process: subprocess.Popen[bytes]
+    client_port: int
+    monitor_port: int
+    pid_file: Path
+    log: Path
+
+
+def test_nats_accepts_the_configuration(manifests: Manifests, tmp_path: Path) -> None:
+    read = _read(manifests, tmp_path, PASSWORD)
+
+    assert read.returncode == 0, read.stderr
+
+
+@pytest.mark.parametrize("password", ["123456", "64k", "true", None])
+def test_nats_does_not_start_on_a_password_it_takes_for_something_else(
+    prod: Manifests, tmp_path: Path, password: str | None
+) -> None:
+    """README.md warns of it; when this fails the warning can go."""
+    read = _read(prod, tmp_path, password)
+
+    assert read.returncode != 0
+
+
+@pytest.mark.parametrize("overlay", ["base", "prod"])
+def test_there_is_a_route_to_every_replica(request: pytest.FixtureRequest, overlay: str) -> None:
+    manifests: Manifests = request.getfixturevalue(overlay)
+    spec = manifests.nats()["spec"]
+    conf = _files(manifests)["cluster.conf"]
+    (container,) = containers(manifests.nats())
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+
+    assert re.findall(r"nats://\S+", conf) == [
+        f"nats://nats-{n}.{spec['serviceName']}:{ports['cluster']}" for n in range(spec["replicas"])
+    ]
+    assert _setting(conf, "port") == str(ports["cluster"])
+
+
+def test_ports_paths_and_limits_agree_with_the_pod(manifests: Manifests) -> None:
+    conf = _files(manifests)["nats.conf"]
+    (container,) = containers(manifests.nats())
+    ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    (claim,) = manifests.nats()["spec"]["volumeClaimTemplates"]
+    memory = bytes_of(container["resources"]["limits"]["memory"])
+    pid_file = _setting(conf, "pid_file")
+
+    assert _setting(conf, "port") == ports["client"]
+    assert _setting(conf, "http_port") == ports["monitor"]
+    assert mounts[_setting(conf, "store_dir")] == claim["metadata"]["name"]
+    assert pid_file.rpartition("/")[0] in mounts
+    assert container["lifecycle"]["preStop"]["exec"]["command"][-1] == f"ldm={pid_file}"
+    assert bytes_of(_setting(conf, "max_file_store")) < bytes_of(claim["spec"]["resources"]["requests"]["storage"])
+    assert bytes_of(_setting(conf, "max_memory_store")) < memory / 2
+    assert bytes_of(environment(container)["GOMEMLIMIT"]) < memory
+
+
+def test_lame_duck_mode_fits_the_grace_period(manifests: Manifests) -> None:
+    conf = _files(manifests)["nats.conf"]
+    grace, duration = (int(_setting(conf, f"lame_duck_{k}").rstrip("s")) for k in ("grace_period", "duration"))
+
+    assert grace < duration < pod_spec(manifests.nats())["terminationGracePeriodSeconds"]
+
+
+@pytest.mark.nats
+def test_one_node_of_dev_serves_its_services_refuses_others_and_ends_as_told(
+    dev: Manifests, dev_secret: dict[str, str], tmp_path: Path
+) -> None:
+    user, _, password = dev_secret["credentials"].partition(":")
+
+    with _node(dev, tmp_path, "nats-0", dev_secret["password"]) as node:
+        _await_probes(dev, node)
+        stream = asyncio.run(_make_stream(node, user, password, copies=1))
+        with pytest.raises(Error, match="Authorization"):
+            asyncio.run(_make_stream(node, user, "wrong", copies=1))
+        command = _container(dev)["lifecycle"]["preStop"]["exec"]["command"]
+        assert command[:2] == ["nats-server", "--signal"]
+        subprocess.run([NATS_SERVER, "--signal", f"ldm={node.pid_file}"], check=True, timeout=READ_TIMEOUT_S)
+        node.process.wait(pod_spec(dev.nats())["terminationGracePeriodSeconds"])
+
+    assert stream.config.num_replicas == 1
+    assert "Entering lame duck mode" in node.log.read_text()
+
+
+@pytest.mark.nats
+def test_three_nodes_of_prod_are_a_cluster_that_keeps_three_copies(prod: Manifests, tmp_path: Path) -> None:
+    names = [f"nats-{n}" for n in range(prod.nats()["spec"]["replicas"])]
+    routes = [f"nats://127.0.0.1:{port}" for port in _free_ports(len(names))]
+
+    with ExitStack() as stack:
+        nodes = []
+        for name, route in zip(names, routes, strict=True):
+            peers = ["--cluster_listen", route, "--routes", ",".join(routes)]
+            nodes.append(stack.enter_context(_node(prod, tmp_path, name, PASSWORD, peers)))
+        for node in nodes:
+            _await_probes(prod, node)
+        stream = asyncio.run(_make_stream(nodes[0], "kafra", PASSWORD, copies=len(names)))
+        greeting = _greeting(nodes[0])
+
+    assert stream.cluster is not None
+    assert stream.cluster.name == "kafra"
+    assert {stream.cluster.leader, *(peer.name for peer in stream.cluster.replicas or [])} == set(names)
+    assert "connect_urls" not in greeting  # a client learns no pod's address
+
+
+@pytest.mark.nats
+def test_the_agents_component_opens_a_websocket(prod_with_components: Manifests, tmp_path: Path) -> None:
+    (container,) = containers(prod_with_components.nats())
+    (declared,) = [port["containerPort"] for port in container["ports"] if port["name"] == "websocket"]
+    (port, cluster_port) = _free_ports(2)
+    free = {f"port: {declared}\n": f"port: {port}\n"}
+    alone = ["--cluster_listen", f"nats://127.0.0.1:{cluster_port}", "--routes", f"nats://127.0.0.1:{cluster_port}"]
+
+    with _node(prod_with_components, tmp_path, "nats-0", PASSWORD, alone, free) as node:
+        answer = _await_upgrade(node, port)
+
+    assert answer.startswith(b"HTTP/1.1 101 ")
+
+
+async def _make_stream(node: Node, user: str, password: str, copies: int) -> StreamInfo:
+    url = f"nats://127.0.0.1:{node.client_port}"
+    client = Client()  # not nats.connect(): it leaves the socket open when the login is refused
+    try:
+        await client.connect(url, user=user, password=password, allow_reconnect=False, error_cb=_ignore)
+        jetstream = client.jetstream(timeout=READ_TIMEOUT_S)
+        return await jetstream.add_stream(name="ASSIGNMENTS", subjects=["map.assign.*"], num_replicas=copies)
+    finally:
+        await client.close()
+
+
+def _await_upgrade(node: Node, port: int) -> bytes:
+    """The status line of the answer to a websocket client's first words (RFC 6455, 1.2), as soon as there is one."""
+    request = (
+        "GET / HTTP/1.1\r\nHost: nats\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=READ_TIMEOUT_S) as connection:
+                connection.sendall(request.encode())
+                with connection.makefile("rb") as answer:
+                    return answer.readline()
+        except ConnectionRefusedError:
+            assert node.process.poll() is None, "nats-server has ended"
+            assert time.monotonic() < deadline, "nothing listens"
+            time.sleep(0.05)
+
+
+def _greeting(node: Node) -> dict[str, object]:
+    """What the server tells whoever connects, before any login."""
+    with socket.create_connection(("127.0.0.1", node.client_port), timeout=READ_TIMEOUT_S) as connection:
+        line = connection.makefile("rb").readline()
+    greeting: dict[str, object] = json.loads(line.removeprefix(b"INFO "))
+    return greeting
+
+
+async def _ignore(_: Exception) -> None:
+    """What nats-py raises is enough; it would log it too."""
+
+
+def _container(manifests: Manifests) -> Document:
+    (container,) = containers(manifests.nats())
+    return container
+
+
+def _files(manifests: Manifests) -> dict[str, str]:
+    """Name -> text of the files in the directory the container reads its configuration from."""
+    files: dict[str, str] = manifests.one("ConfigMap", "nats-config")["data"]
+    return files
+
+
+def _setting(conf: str, key: str) -> str:
+    (value,) = re.findall(rf"^\s*{key}: (\S+)", conf, flags=re.MULTILINE)
+    return str(value)
+
+
+def _write(manifests: Manifests, directory: Path) -> Path:
+    """The ConfigMap as the pod would see it; the path of the file that its arguments name."""
+    for name, text in _files(manifests).items():
+        (directory / name).write_text(text)
+    arguments = _container(manifests)["args"]
+    (mount,) = [m for m in _container(manifests)["volumeMounts"] if m["name"] == "config"]
+    return directory / Path(arguments[arguments.index("--config") + 1]).relative_to(mount["mountPath"])
+
+
+def _environment(manifests: Manifests, pod_name: str, password: str | None) -> dict[str, str]:
+    """What the StatefulSet puts into the container's environment, and nothing else."""
+    resolved: dict[str, str] = {}
+    for name, value in environment(_container(manifests)).items():
+        if isinstance(value, str):
+            resolved[name] = value
+        elif "fieldRef" in value:
+            assert value["fieldRef"]["fieldPath"] == "metadata.name"
+            resolved[name] = pod_name
+        elif password is not None:
+            assert value["secretKeyRef"]["key"] == "password"
+            resolved[name] = password
+    return resolved
+
+
+def _read(manifests: Manifests, directory: Path, password: str | None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [NATS_SERVER, "-t", "-c", str(_write(manifests, directory))],
+        env=_environment(manifests, "nats-0", password),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=READ_TIMEOUT_S,
+    )
+
+
+@contextmanager
+def _node(
+    manifests: Manifests,
+    directory: Path,
+    name: str,
+    password: str,
+    arguments: Sequence[str] = (),
+    replacements: Mapping[str, str] | None = None,
+) -> Iterator[Node]:
+    """A running server. arguments, replacements (in the files): what must differ on this machine."""
+    home = directory / name
+    home.mkdir()
+    conf = _write(manifests, home)
+    # store_dir not on the command line: nats-server refuses to be told twice.
+    for old, new in {"store_dir: /data\n": f"store_dir: {home / 'data'}\n", **(replacements or {})}.items():
+        (file,) = [path for path in home.glob("*.conf") if old in path.read_text()]
+        file.write_text(file.read_text().replace(old, new))
+    client_port, monitor_port = _free_ports(2)
+    command = [
+        *(NATS_SERVER, "--config", str(conf), "--pid", str(home / "nats.pid")),
+        *("--addr", "127.0.0.1", "--port", str(client_port), "--http_port", str(monitor_port)),
+        *arguments,
+    ]
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=_environment(manifests, name, password), stderr=log)
+    try:
+        yield Node(process, client_port, monitor_port, home / "nats.pid", home / "log")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _await_probes(manifests: Manifests, node: Node) -> None:
+    """Returns when all three probes of the container have answered 200."""
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    for kind in ("startup", "readiness", "liveness"):
+        url = f"http://127.0.0.1:{node.monitor_port}{_container(manifests)[f'{kind}Probe']['httpGet']['path']}"
+        while (answer := _status(url)) != 200:
+            assert node.process.poll() is None, "nats-server has ended"
+            assert time.monotonic() < deadline, f"{url}: {answer}"
+            time.sleep(0.05)
+
+
+def _status(url: str) -> int | None:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+    except OSError:
+        return None
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
