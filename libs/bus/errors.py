@@ -19,3 +19,7 @@ class StreamMismatch(BusError):
 
 class AuthorizationFailed(BusError):
     """The server does not accept these credentials, or not this act."""
+
+
+class ServerFailed(BusError):
+    """The embedded server did not start: no binary, port taken, store in use. Its log's last lines are in the text."""

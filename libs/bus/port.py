@@ -85,9 +85,14 @@ class Bus(Protocol):
         """The reply of the request's declared type; None when nobody answered in time or the answer was malformed."""
 
     async def answer(
-        self, event_type: type[E], handler: Callable[[E], Awaitable[Reply | None]], *, token: str = "*"
+        self,
+        event_type: type[E],
+        handler: Callable[[E], Awaitable[Reply | None]],
+        *,
+        token: str = "*",
+        queue: str | None = None,
     ) -> Subscription:
-        """Answer requests; None: stay silent."""
+        """Answer requests, several at once; None: stay silent. queue: of all with the same name, one is asked."""
 
     async def follow(self, streams: Iterable[Stream], on_fact: Callable[[Fact], None], start: Start) -> Following:
         """Every message of these streams, in order within each stream, without gap or repetition, through reconnects and

@@ -7,7 +7,6 @@ subject's last token, so nobody speaks of another. Older schemas are lifted by u
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import msgpack
 import msgspec
 
 from libs.events.base import CATALOG, Event, Reply
@@ -135,16 +134,12 @@ def _schema(subject: str, header: str | None, name: str, current: int) -> int:
 
 
 def _upcast(name: str, schema: int, current: int, body: bytes) -> dict[str, Any]:
-    try:
-        fields = msgpack.unpackb(body)
-    except Exception as error:  # noqa: BLE001 - msgpack raises a dozen kinds for bad bytes; all mean malformed
-        raise ValueError(f"no MessagePack: {error}") from None
-    if not isinstance(fields, dict):
-        raise ValueError("the body is no map")
+    fields = _decoder(dict).decode(body)
     for number in range(schema, current):
+        upcast_one = UPCASTS[name, number]
         try:
-            fields = UPCASTS[name, number](fields)
-        except KeyError as error:
-            raise ValueError(f"schema {number} lacks {error}") from None
+            fields = upcast_one(fields)
+        except (LookupError, TypeError, AttributeError) as error:  # an upcast takes the old body's keys and types for granted
+            raise ValueError(f"no body of schema {number}: {error!r}") from None
     upcast: dict[str, Any] = fields
     return upcast

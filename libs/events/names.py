@@ -4,7 +4,7 @@ A name is validated before it becomes a token: NATS itself accepts `*` and `>` i
 """
 
 import re
-from typing import Annotated, Any, NewType
+from typing import Annotated, NewType
 
 from msgspec import Meta
 
@@ -36,7 +36,13 @@ PerSecond = Annotated[float, Meta(ge=0, le=1e9)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Score = Annotated[float, Meta(ge=-10, le=10)]
 Text = Annotated[str, Meta(max_length=1024)]
-Evidence = Annotated[dict[str, Any], Meta(max_length=64)]
+Key = Annotated[str, Meta(max_length=256)]
+Number = Annotated[float, Meta(ge=-1e300, le=1e300)]
+Scalar = Annotated[str, Meta(max_length=4096)] | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Number | bool | None
+Scalars = Annotated[list[Scalar], Meta(max_length=4096)]
+Plain = Scalar | Scalars | Annotated[dict[Key, Scalar], Meta(max_length=4096)]
+Evidence = Annotated[dict[Key, Plain], Meta(max_length=64)]
+"""Plain values only, so that whatever a host answered can be shown as JSON."""
 
 
 def is_name(text: str) -> bool:

@@ -1,11 +1,11 @@
 """What operators and the system itself say."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta
 
 from libs.events.base import Event, Stream, declare
-from libs.events.names import AtMs, HostId, Name, NodeName, Text
+from libs.events.names import AtMs, HostId, Key, Name, NodeName, Scalar, Scalars, Text
 
 DEAD_HEAD_BYTES = 1024
 
@@ -73,7 +73,7 @@ class ConfigApplied(Event, frozen=True, kw_only=True):
 
     hash: Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
     at_ms: AtMs
-    settings: dict[str, Any]
+    settings: dict[Key, dict[Key, Scalar | Scalars | dict[Key, Scalar | Scalars]]]
 
 
 @declare("dead.letter", token="by", stream=Stream.DEAD, said_by="any service", heard_by="ops")
@@ -95,4 +95,4 @@ class DeadLetter(Event, frozen=True, kw_only=True):
     reason: Text
     hash: Annotated[str, Meta(max_length=64)]
     head: Annotated[bytes, Meta(max_length=DEAD_HEAD_BYTES)]
-    size: int
+    size: Annotated[int, Meta(ge=0, le=2**31)]

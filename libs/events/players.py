@@ -1,13 +1,13 @@
 """What is asked about players and their saves."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from libs.events.base import Event, Reply, declare
-from libs.events.names import AccountId, AtMs, DurationMs, HostId, MapName, Name, Seq, Text
+from libs.events.names import AccountId, AtMs, DurationMs, HostId, Key, MapName, Name, Plain, Seq, Text
 
-State = Annotated[dict[str, Any], Meta(max_length=4096)]
+State = Annotated[dict[Key, Plain], Meta(max_length=4096)]
 
 
 class PlayersOnlineReply(Reply, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from libs.events import (
     Fact,
     HostId,
     MapAssign,
+    MapName,
     NodeName,
     Reply,
     Stream,
@@ -30,6 +31,8 @@ DECISIONS_MAX = 2000
 TICK_MS = 250
 """How often a decider looks for what time alone has made due."""
 TRACES_MAX = 10_000
+COOLING_MAX = 64
+"""As many as a map.assign may carry. A map that fails everywhere forgets the cooling that ends first, and stays writable."""
 
 Reason = Literal["enter", "promote", "failover", "drain", "rebalance", "refill", "idle", "operator"]
 
@@ -65,7 +68,6 @@ class Look:
     ) -> MapAssign:
         """The decision as it goes into the log. host: None for the VPS. cooling: added to what is still cooling."""
         before = state.assign
-        kept = {host: until for host, until in before.cooling.items() if until > self.at_ms} if before else {}
         return MapAssign(
             map=state.name,
             kind="vps" if host is None else "p2p",
@@ -83,8 +85,14 @@ class Look:
             candidates=list(candidates),
             refused=refused or {},
             at_ms=self.at_ms,
-            cooling=kept | (cooling or {}),
+            cooling=self._cooling(before.cooling if before else {}, cooling or {}),
         )
+
+    def _cooling(self, before: dict[HostId, int], more: dict[HostId, int]) -> dict[HostId, int]:
+        kept = {host: until for host, until in before.items() if until > self.at_ms} | more
+        while len(kept) > COOLING_MAX:
+            del kept[min(kept, key=lambda host: (kept[host], host))]
+        return kept
 
 
 class Decider(Protocol):
@@ -106,6 +114,7 @@ class DecidingCore:
         self._decider, self._name, self._config = decider, name, config
         self._in_flight = 0
         self._floor = 0
+        self._unread: dict[MapName, int] = {}
         self._looks = 0
         self._caught_up = False
         self._news = False
@@ -141,12 +150,15 @@ class DecidingCore:
         """Deciders ask nobody."""
 
     def on_settled(self, write: Append, outcome: Outcome, now_ms: int) -> None:  # noqa: ARG002
+        assert isinstance(write.event, MapAssign)
         self._in_flight -= 1
         self._news = True
         if isinstance(outcome, Committed):
             self._floor = max(self._floor, outcome.seq)
+            self._unread.pop(write.event.map, None)
         elif isinstance(outcome, Refused):
             self._floor = max(self._floor, outcome.last)
+            self._unread[write.event.map] = outcome.last
 
     def step(self, now_ms: int) -> list[Effect]:
         if not self._caught_up or self._in_flight or self.world.assignments_seq < self._floor:
@@ -164,13 +176,17 @@ class DecidingCore:
         look = Look(f"{self._name}.{self._looks}", now_ms, tick, self.world.basis, self._name, self._config)
         decisions = self._decider.decide(look)
         writes: list[Effect] = [
-            Append(decision, self.world.map(decision.map).assign_seq, trace=self._trace_of(decision.cause))
-            for decision in decisions
+            Append(decision, self._last_of(decision.map), trace=self._trace_of(decision.cause)) for decision in decisions
         ]
         if writes:
             self._looks += 1
             self._in_flight = len(writes)
         return writes
+
+    def _last_of(self, name: MapName) -> int:
+        """Last sequence of the map's subject. Above the assignment we know where the last message could not be read: it is
+        written over, or the map would be refused for ever."""
+        return max(self.world.map(name).assign_seq, self._unread.get(name, 0))
 
     def _trace_of(self, cause: Cause) -> str | None:
         if cause.stream is None or cause.seq is None:

@@ -150,14 +150,12 @@ class World:
         return Basis(self.hosts_seq, self.maps_seq, self.assignments_seq)
 
     def host(self, host: HostId) -> Host:
-        if (found := self.hosts.get(host)) is None:
-            found = self.hosts[host] = Host(host)
-        return found
+        """What became of it; a blank one, not kept, where nothing was said: reading changes nothing."""
+        return self.hosts.get(host) or Host(host)
 
     def map(self, name: MapName) -> MapState:
-        if (found := self.maps.get(name)) is None:
-            found = self.maps[name] = MapState(name)
-        return found
+        """What is known of it; a blank one, not kept, where nothing is."""
+        return self.maps.get(name) or MapState(name)
 
     def used_slots(self, host: HostId, warm_backups: int) -> int:
         """Primaries plus warm backups it holds by the assignments (DESIGN D14)."""
@@ -181,42 +179,52 @@ class World:
             self.hosts_seq = fact.seq
             self._apply_host(fact)
 
+    def _kept_host(self, host: HostId) -> Host:
+        if (found := self.hosts.get(host)) is None:
+            found = self.hosts[host] = Host(host)
+        return found
+
+    def _kept_map(self, name: MapName) -> MapState:
+        if (found := self.maps.get(name)) is None:
+            found = self.maps[name] = MapState(name)
+        return found
+
     def _apply_map(self, fact: Fact) -> None:
         event = fact.event
         if isinstance(event, MapEnter):
-            state = self.map(event.map)
+            state = self._kept_map(event.map)
             state.enter, state.enter_seq = event, fact.seq
         elif isinstance(event, MapCensus):
-            state = self.map(event.map)
+            state = self._kept_map(event.map)
             state.census, state.census_seq = event, fact.seq
         elif isinstance(event, MapMoved):
-            state = self.map(event.map)
+            state = self._kept_map(event.map)
             state.moved, state.moved_seq = event, fact.seq
 
     def _apply_host(self, fact: Fact) -> None:
         event = fact.event
         if isinstance(event, HostUp):
-            host = self.host(event.host)
+            host = self._kept_host(event.host)
             for name in host.up.failed_maps if host.up else ():
                 self.failing[name].discard(host.id)
             for name in event.failed_maps:
                 self.failing.setdefault(name, set()).add(host.id)
             host.up, host.up_seq = event, fact.seq
         elif isinstance(event, HostDown):
-            host = self.host(event.host)
+            host = self._kept_host(event.host)
             host.down, host.down_seq = event, fact.seq
         elif isinstance(event, HostVerdict):
-            host = self.host(event.host)
+            host = self._kept_host(event.host)
             host.verdict, host.verdict_seq = event, fact.seq
         elif isinstance(event, OpsDrain):
-            host = self.host(event.host)
+            host = self._kept_host(event.host)
             host.drain, host.drain_seq = event, fact.seq
         elif isinstance(event, OpsBan):
-            host = self.host(event.host)
+            host = self._kept_host(event.host)
             host.ban, host.ban_seq = event, fact.seq
 
     def _apply_assign(self, assign: MapAssign, seq: int) -> None:
-        state = self.map(assign.map)
+        state = self._kept_map(assign.map)
         if (old := state.assign) is not None:
             if old.host is not None and old.host != assign.host:
                 self.serving[old.host].discard(assign.map)

@@ -10,6 +10,7 @@ from itertools import islice
 
 from libs.events import Cause, Fact, HostId, MapAssign, MapMoved, MapName, Stream
 from libs.hosting.eligibility import Broken, MapList, broken, map_gate, standing_gate
+from libs.hosting.fleet import Fleet
 from libs.hosting.looks import DECISIONS_MAX, Look, Reason
 from libs.hosting.ranking import Ranking
 from libs.hosting.rules import Rules
@@ -20,45 +21,64 @@ FAILED = frozenset({Broken.HOST_DOWN, Broken.BLACKLISTED, Broken.FAILED_MAP, Bro
 
 
 class Failover:
-    """A `Decider` (libs/hosting/looks.py). `_suspects`: maps whose assignment may have broken since it was last seen whole."""
+    """A `Decider` (libs/hosting/looks.py). `_suspects`: maps whose assignment is broken if every exclusion ever said is still
+    in force; which of them are broken now is for the look. `_fleet`: only where the VPS may not step in."""
 
     def __init__(self, rules: Rules) -> None:
         self.world = World()
         self._rules = rules
         self._maps = MapList(rules.maps)
-        self._ranking = None if rules.general.enable_vps_fallback else Ranking(self.world, rules)
+        self._fleet = None if rules.general.enable_vps_fallback else Fleet(self.world, rules)
         self._suspects: set[MapName] = set()
-        self._taken: Counter[HostId] = Counter()
+        self._used: dict[HostId, int] = {}
+        self._ready_maps: dict[HostId, frozenset[MapName]] = {}
 
     def on_fact(self, fact: Fact) -> None:
         event = fact.event
+        if isinstance(event, MapAssign):
+            before = self.world.map(event.map).assign
+            self.world.apply(fact)
+            self._suspect(event.map)
+            if self._fleet is not None:
+                self._fleet.mark_use(before, self.world.map(event.map).assign)
+            return
         self.world.apply(fact)
-        if fact.stream is Stream.HOSTS:
-            if (host := getattr(event, "host", None)) is not None:
-                self._suspects |= self.world.serving.get(host, set())
-        elif isinstance(event, MapMoved):
-            self._suspects.add(event.map)
-        elif isinstance(event, MapAssign):
-            (self._suspects.add if event.host is not None else self._suspects.discard)(event.map)
+        if isinstance(event, MapMoved):
+            self._suspect(event.map)
+        elif fact.stream is Stream.HOSTS and (host := getattr(event, "host", None)) is not None:
+            self._ready_maps.pop(host, None)
+            for name in self.world.serving.get(host, ()):
+                self._suspect(name)
+            if self._fleet is not None:
+                self._fleet.mark(host)
 
     def decide(self, look: Look) -> list[MapAssign]:
-        """Every map whose server is lost, given to the first usable backup, or to the VPS. Tick looks have nothing to do:
-        no assignment breaks by time alone."""
-        if look.tick:
+        """Every map whose server is lost, given to the first usable backup, or to the VPS. No assignment breaks by time alone,
+        so a tick look has nothing to do; but a map that waits for a host may get one when an exclusion ends."""
+        if look.tick and self._fleet is None:
             return []
-        self._taken.clear()
-        if self._ranking is not None:
-            self._ranking.rebuild()
-        return list(islice(self._lost(look), DECISIONS_MAX))
+        if self._fleet is not None:
+            self._fleet.begin(look.at_ms)
+        try:
+            return list(islice(self._lost(look), DECISIONS_MAX))
+        finally:
+            self._used.clear()
+            if self._fleet is not None:
+                self._fleet.end()
 
     def _lost(self, look: Look) -> Iterator[MapAssign]:
         for name in sorted(self._suspects):
             state = self.world.map(name)
-            allowed = self._rules.general.enable_p2p_maps and self._maps.allows(name)
-            if (why := broken(self.world, state, allowed, look.at_ms)) is None:
-                self._suspects.discard(name)
-            elif (decision := self._move(state, why, look)) is not None:
+            why = broken(self.world, state, self._allows(name), look.at_ms)
+            if why is not None and (decision := self._move(state, why, look)) is not None:
                 yield decision
+
+    def _suspect(self, name: MapName) -> None:
+        is_broken = broken(self.world, self.world.map(name), self._allows(name), at_ms=0) is not None
+        (self._suspects.add if is_broken else self._suspects.discard)(name)
+
+    def _allows(self, name: MapName) -> bool:
+        return self._rules.general.enable_p2p_maps and self._maps.allows(name)
 
     def _move(self, state: MapState, why: Broken, look: Look) -> MapAssign | None:
         """None: nobody may take it and the VPS may not (enable_vps_fallback 0); it waits for a host."""
@@ -77,9 +97,9 @@ class Failover:
                     continue
                 backups = self._backups([backup for backup in usable if backup != heir], held, warm)
                 return look.assign(state, heir, backups, reason, cause, refused=dict(refused), cooling=cooling)
-        if self._ranking is None or why is Broken.MAP_NOT_ELIGIBLE:
+        if self._fleet is None or why is Broken.MAP_NOT_ELIGIBLE:
             return look.assign(state, None, (), reason, cause, refused=dict(refused), cooling=cooling)
-        return self._any_host(state, reason, cause, cooling, look)
+        return self._any_host(self._fleet, state, reason, cause, cooling, look)
 
     def _cooling(self, host_id: HostId, why: Broken, look: Look) -> dict[HostId, int]:
         """Until when the host that failed does not get this map; a goodbye is no failure."""
@@ -102,7 +122,9 @@ class Failover:
     def _ready(self, host_id: HostId, state: MapState, held: set[HostId], refused: Counter[str]) -> bool:
         """Its map-server is started (ready_maps), and it holds a slot for it or has one free."""
         host = self.world.host(host_id)
-        if host.up is None or state.name not in host.up.ready_maps:
+        if (ready := self._ready_maps.get(host_id)) is None:
+            ready = self._ready_maps[host_id] = frozenset(host.up.ready_maps if host.up else ())
+        if state.name not in ready:
             refused["not_ready"] += 1
             return False
         if host_id not in held and not self._take(host):
@@ -120,29 +142,35 @@ class Failover:
 
     def _take(self, host: Host) -> bool:
         """A free slot of the host, for the rest of this look."""
-        used = self.world.used_slots(host.id, self._rules.failover.warm_backups) + self._taken[host.id]
+        used = self._used_slots(host.id)
         if host.up is None or used >= host.up.slots:
             return False
-        self._taken[host.id] += 1
+        self._draft(host.id)
         return True
 
+    def _used_slots(self, host_id: HostId) -> int:
+        if (used := self._used.get(host_id)) is None:
+            used = self._used[host_id] = self.world.used_slots(host_id, self._rules.failover.warm_backups)
+        return used
+
+    def _draft(self, host_id: HostId) -> None:
+        self._used[host_id] = self._used_slots(host_id) + 1
+        if self._fleet is not None:
+            self._fleet.take(host_id)
+
     def _any_host(
-        self, state: MapState, reason: Reason, cause: Cause, cooling: dict[HostId, int], look: Look
+        self, fleet: Fleet, state: MapState, reason: Reason, cause: Cause, cooling: dict[HostId, int], look: Look
     ) -> MapAssign | None:
-        """Without the VPS: the best open host, though cold. `_taken` keeps two maps from the same last slot."""
-        assert self._ranking is not None
-        full = [host for host, count in self._taken.items() if count]
-        choice = self._ranking.choose(
+        """Without the VPS: the best open host, though cold."""
+        choice = Ranking(fleet).choose(
             state.name,
             state.players,
             0,
             cooling=(state.assign.cooling if state.assign else {}) | cooling,
-            at_ms=look.at_ms,
-            without=full,
         )
         if choice is None:
             return None
-        self._taken[choice.hosts[0]] += 1
+        self._draft(choice.hosts[0])
         return look.assign(
             state, choice.hosts[0], (), reason, cause, score=choice.score, candidates=choice.candidates, cooling=cooling
         )

@@ -10,14 +10,16 @@ from typing import Literal
 
 from libs.events import Fact, HostId, MapAssign, MapName, Stream
 from libs.hosting.eligibility import MapList, broken, map_gate, standing_gate
+from libs.hosting.fleet import Fleet
 from libs.hosting.looks import DECISIONS_MAX, TICK_MS, Look
 from libs.hosting.ranking import Choice, Ranking
 from libs.hosting.rules import Rules
 from libs.hosting.score import name_hash
 from libs.hosting.world import MapState, World
 
-SLICES = 40
-"""Idle, refill and rebalance look at every SLICES-th map a tick: each map once in SLICES * TICK_MS = 10 s."""
+SLICES = 41
+"""Idle, refill and rebalance look at every SLICES-th map a tick: each map once in SLICES * TICK_MS = 10 s. A prime, so that
+whoever ticks more slowly still comes to every slice."""
 MINUTE_MS = 60_000
 
 PlaceReason = Literal["enter", "promote", "rebalance"]
@@ -31,7 +33,8 @@ class Scorer:
         self.world = World()
         self._rules = rules
         self._maps = MapList(rules.maps)
-        self._ranking = Ranking(self.world, rules)
+        self._fleet = Fleet(self.world, rules)
+        self._ranking = Ranking(self._fleet)
         self._unassigned: set[MapName] = set()
         self._on_vps: set[MapName] = set()
         self._on_hosts: set[MapName] = set()
@@ -42,12 +45,13 @@ class Scorer:
         if fact.stream is Stream.HOSTS:
             world.apply(fact)
             if (host := getattr(event, "host", None)) is not None:
-                self._ranking.refresh(host)
+                self._fleet.mark(host)
         elif isinstance(event, MapAssign):
-            touched = _holders(world.map(event.map).assign) | _holders(event)
+            before = world.map(event.map).assign
             world.apply(fact)
-            self._ranking.refresh_use(touched)
-            self._index(world.map(event.map))
+            state = world.map(event.map)
+            self._fleet.mark_use(before, state.assign)
+            self._index(state)
         else:
             world.apply(fact)
             if (name := getattr(event, "map", None)) is not None:
@@ -55,45 +59,65 @@ class Scorer:
 
     def decide(self, look: Look) -> list[MapAssign]:
         """Every map that needs a host and has none, given one, or given to the VPS; in a tick look, what time made due."""
+        self._fleet.begin(look.at_ms)
         try:
-            return list(islice(self._due(look) if look.tick else self._wanted(look), DECISIONS_MAX))
+            return list(islice(self._due(look) if look.tick else self._wanted(look, set()), DECISIONS_MAX))
         finally:
-            self._ranking.undo()
+            self._fleet.end()
 
-    def _wanted(self, look: Look) -> Iterator[MapAssign]:
-        states = (self.world.map(name) for name in self._unassigned)
+    def _wanted(self, look: Look, done: set[MapName]) -> Iterator[MapAssign]:
+        states = (self.world.map(name) for name in self._unassigned - done)
         for state in sorted(states, key=lambda state: (state.demand_seq, state.name)):
-            if state.has_players:
-                choice = self._choose(state, look)
-                yield self._give(state, look, choice, "enter") if choice else self._to_vps(state, look, "enter")
+            if (choice := self._choose(state)) is not None:
+                yield self._give(state, look, choice, "enter")
+            elif self._vps_may_serve(state.name):
+                yield self._to_vps(state, look, "enter")
 
     def _due(self, look: Look) -> Iterator[MapAssign]:
         done: set[MapName] = set()
-        for decisions in (self._take_back, self._idle, self._promote, self._refill, self._rebalance):
+        for decisions in (self._waiting, self._take_back, self._idle, self._promote, self._refill, self._rebalance):
             for decision in decisions(look, done):
                 done.add(decision.map)
                 yield decision
 
+    def _waiting(self, look: Look, done: set[MapName]) -> Iterator[MapAssign]:
+        """Where the VPS may not step in, a map waits for a host; time alone may bring one back."""
+        return iter(()) if self._rules.general.enable_vps_fallback else self._wanted(look, done)
+
     def _allows(self, name: MapName) -> bool:
         return self._rules.general.enable_p2p_maps and self._maps.allows(name)
 
-    def _choose(self, state: MapState, look: Look, without: Collection[HostId] = ()) -> Choice | None:
+    def _vps_may_serve(self, name: MapName) -> bool:
+        return self._rules.general.enable_vps_fallback or not self._allows(name)
+
+    def _choose(self, state: MapState, without: Collection[HostId] = ()) -> Choice | None:
         """The best open host for the map with its backups, or None; takes no slot yet."""
         if not self._allows(state.name):
             return None
-        return self._ranking.choose(
+        held = self._held_warm(state)
+        for backup in held:
+            self._fleet.take(backup, -1)
+        choice = self._ranking.choose(
             state.name,
             state.players,
             self._rules.failover.backup_hosts_count,
             cooling=_cooling(state),
-            at_ms=look.at_ms,
             without=without,
         )
+        for backup in held:
+            self._fleet.take(backup)
+        return choice
+
+    def _held_warm(self, state: MapState) -> list[HostId]:
+        """Backups that hold a slot for this map: it may use it otherwise."""
+        return state.assign.backups[: self._rules.failover.warm_backups] if state.assign else []
 
     def _give(self, state: MapState, look: Look, choice: Choice, reason: PlaceReason) -> MapAssign:
-        refused = self._ranking.refused(state.name, _cooling(state), look.at_ms)
+        refused = self._fleet.refused(state.name, _cooling(state))
+        held = self._held_warm(state)
         for host in choice.hosts[: 1 + self._rules.failover.warm_backups]:
-            self._ranking.take(host)
+            if host not in held:
+                self._fleet.take(host)
         return look.assign(
             state,
             choice.hosts[0],
@@ -106,15 +130,14 @@ class Scorer:
         )
 
     def _to_vps(self, state: MapState, look: Look, reason: VpsReason) -> MapAssign:
+        refused = {"map_not_eligible": 1}
         if self._allows(state.name):
-            refused = self._ranking.refused(state.name, _cooling(state), look.at_ms)
-        else:
-            refused = {"map_not_eligible": 1}
+            refused = self._fleet.refused(state.name, _cooling(state))
         return look.assign(state, None, (), reason, look.cause("MAPS", state.demand_seq), refused=refused)
 
     def _take_back(self, look: Look, done: set[MapName]) -> Iterator[MapAssign]:
         """What a host holds above its slots: the latest assignments go elsewhere (DESIGN D14)."""
-        for host in self._ranking.overfull():
+        for host in self._fleet.overfull():
             up = self.world.host(host).up
             slots = up.slots if up else 0
             held = self.world.serving.get(host, set()) | set(self.world.backing.get(host, ()))
@@ -124,8 +147,10 @@ class Scorer:
                 if state.name in done or self._broken(state, look) or state.assign is None:
                     continue
                 if state.assign.host == host:
-                    choice = self._choose(state, look, without=[host])
-                    yield self._give(state, look, choice, "rebalance") if choice else self._to_vps(state, look, "rebalance")
+                    if (choice := self._choose(state, without=[host])) is not None:
+                        yield self._give(state, look, choice, "rebalance")
+                    elif self._vps_may_serve(state.name):
+                        yield self._to_vps(state, look, "rebalance")
                 else:
                     keep = [backup for backup in state.assign.backups if backup != host]
                     yield self._with_backups(state, look, keep, without=[host])
@@ -151,12 +176,12 @@ class Scorer:
 
     def _promote(self, look: Look, done: set[MapName]) -> Iterator[MapAssign]:
         """Maps with players return from the VPS when hosts appear; the fullest first."""
-        if not self._ranking.open_hosts(look.at_ms):
-            return
         states = [self.world.map(name) for name in self._on_vps - done]
         states = [state for state in states if state.has_players and self._may_return(state)]
         for state in sorted(states, key=lambda state: (-state.player_count, state.name)):
-            if (choice := self._choose(state, look)) is not None:
+            if not self._fleet.any_open:
+                return
+            if (choice := self._choose(state)) is not None:
                 yield self._give(state, look, choice, "promote")
 
     def _may_return(self, state: MapState) -> bool:
@@ -169,8 +194,9 @@ class Scorer:
             assign = state.assign
             if assign is None or look.at_ms - assign.at_ms < self._rules.failover.refill_interval_s * 1000:
                 continue
-            keep = [backup for backup in assign.backups if self._may_back(backup, state, look)]
-            if len(keep) == self._rules.failover.backup_hosts_count == len(assign.backups):
+            wanted = self._rules.failover.backup_hosts_count
+            keep = [backup for backup in assign.backups if self._may_back(backup, state, look)][:wanted]
+            if len(keep) == wanted == len(assign.backups):
                 continue
             decision = self._with_backups(state, look, keep)
             if decision.backups != assign.backups:
@@ -189,8 +215,8 @@ class Scorer:
             settled = look.at_ms - assign.since_ms >= rules.min_dwell_s * 1000
             if not settled or look.at_ms - assign.at_ms < rules.cool_down_s * 1000:
                 continue
-            choice = self._choose(state, look, without=[assign.host])
-            now = self._ranking.score_of(assign.host, state.players)
+            choice = self._choose(state, without=[assign.host])
+            now = self._fleet.score_of(assign.host, state.players)
             if choice is not None and now is not None and choice.score > now * rules.threshold:
                 recent += 1
                 yield self._give(state, look, choice, "rebalance")
@@ -204,37 +230,32 @@ class Scorer:
 
     def _with_backups(self, state: MapState, look: Look, keep: list[HostId], without: Iterable[HostId] = ()) -> MapAssign:
         """The same tenure with `keep` and the next best as backups; a backup that turns warm needs a free slot."""
-        assign, ranking, warm = state.assign, self._ranking, self._rules.failover.warm_backups
+        assign, fleet, warm = state.assign, self._fleet, self._rules.failover.warm_backups
         assert assign is not None
         assert assign.host is not None
         backups: list[HostId] = []
         was_warm = set(assign.backups[:warm])
         for backup in keep:
             if len(backups) < warm and backup not in was_warm:
-                if not self._has_free_slot(backup):
+                if not fleet.has_free_slot(backup):
                     continue
-                ranking.take(backup)
+                fleet.take(backup)
             backups.append(backup)
         missing = self._rules.failover.backup_hosts_count - len(backups)
-        more = ranking.more_backups(
+        more = self._ranking.more_backups(
             state.name,
             state.players,
             assign.host,
             missing,
             cooling=_cooling(state),
-            at_ms=look.at_ms,
             without=[assign.host, *assign.backups, *without],
         )
         for host in more:
             if len(backups) < warm:
-                ranking.take(host)
+                fleet.take(host)
             backups.append(host)
         cause = look.cause("ASSIGNMENTS", state.assign_seq)
         return look.assign(state, assign.host, backups, "refill", cause, keep_tenure=True, score=assign.score)
-
-    def _has_free_slot(self, host: HostId) -> bool:
-        up = self.world.host(host).up
-        return up is not None and self._ranking.used(host) < up.slots
 
     def _may_back(self, host_id: HostId, state: MapState, look: Look) -> bool:
         host = self.world.host(host_id)
@@ -255,17 +276,10 @@ class Scorer:
         self._unassigned.discard(name)
         (self._on_hosts.add if assign.host is not None else self._on_hosts.discard)(name)
         (self._on_vps.add if assign.host is None and self._allows(name) else self._on_vps.discard)(name)
-        if assign.reason == "rebalance":
-            self._rebalanced[name] = assign.at_ms
+        if assign.reason in ("rebalance", "refill"):  # a refill hides why its tenure began: the rate must not be exceeded
+            self._rebalanced[name] = assign.since_ms
         else:
             self._rebalanced.pop(name, None)
-
-
-def _holders(assign: MapAssign | None) -> set[HostId]:
-    """Who holds a slot, or may soon, by this assignment."""
-    if assign is None or assign.host is None:
-        return set()
-    return {assign.host, *assign.backups}
 
 
 def _cooling(state: MapState) -> Mapping[HostId, int]:

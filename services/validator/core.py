@@ -8,7 +8,7 @@ sequential probability ratio test, Wald 1945).
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import log
-from typing import Any, Literal
+from typing import Literal
 
 from libs.config import Settings
 from libs.events import (
@@ -24,6 +24,7 @@ from libs.events import (
     OpsAlert,
     Reply,
 )
+from libs.events.names import Plain
 from libs.events.proof import proof_of
 from libs.hosting.effects import Append, Ask, Committed, Effect, Outcome, Refused, Say
 from libs.hosting.score import name_hash
@@ -153,7 +154,12 @@ class Validator:
             watch.unanswered = 0
             self._pass(check, watch, now_ms)
         else:
-            evidence = {"nonce": check.nonce, "rounds": check.rounds, "expected": expected, "answered": reply.proof}
+            evidence: dict[str, Plain] = {
+                "nonce": check.nonce,
+                "rounds": check.rounds,
+                "expected": expected,
+                "answered": reply.proof,
+            }
             self._strike(check, watch, evidence, now_ms)
 
     def _unanswered(self, check: HostCheck, watch: Watch, now_ms: int) -> None:
@@ -165,7 +171,11 @@ class Validator:
         watch.due_ms = min(watch.due_ms, now_ms + MARGIN_MS)
         rules = self._settings.security
         if watch.ratio >= log((1 - rules.beta) / rules.alpha):
-            evidence = {"unanswered": watch.unanswered, "log_ratio": round(watch.ratio, 6), "alpha": rules.alpha}
+            evidence: dict[str, Plain] = {
+                "unanswered": watch.unanswered,
+                "log_ratio": round(watch.ratio, 6),
+                "alpha": rules.alpha,
+            }
             watch.ratio, watch.unanswered = 0.0, 0
             self._strike(check, watch, evidence, now_ms)
 
@@ -177,10 +187,10 @@ class Validator:
         if strikes and before is not None and now_ms - before.checks.get("strike", 0) >= STRIKE_FADES_MS:
             strikes -= 1
         checks = {**(before.checks if before else {}), check.kind.value: now_ms}
-        evidence = {"blacklistings": _blacklistings(host)}
+        evidence: dict[str, Plain] = {"blacklistings": _blacklistings(host)}
         self._say(host, watch, check, "pass", strikes, None, round(trust, 6), checks, evidence, now_ms)
 
-    def _strike(self, check: HostCheck, watch: Watch, evidence: dict[str, Any], now_ms: int) -> None:
+    def _strike(self, check: HostCheck, watch: Watch, evidence: dict[str, Plain], now_ms: int) -> None:
         host, rules = self.world.host(check.host), self._settings.security
         trust = round((host.verdict.trust if host.verdict else 0.0) * TRUST_STRIKE, 6)
         strikes = self._standing_strikes(host, now_ms) + 1
@@ -206,7 +216,7 @@ class Validator:
         until_ms: int | None,
         trust: float,
         checks: dict[str, int],
-        evidence: dict[str, Any],
+        evidence: dict[str, Plain],
         now_ms: int,
     ) -> None:
         fact = HostVerdict(

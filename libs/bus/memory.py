@@ -1,0 +1,275 @@
+"""The bus without NATS: several `MemoryBus`es on one `MemoryServer`, for tests of services. Held to the real one's behaviour
+by tests/contract. In: calls of `Bus`. Out: callbacks on the event loop, never from within the call that caused them.
+
+`MemoryServer.stop()` is a server that does not answer; `start()` brings it back with its log.
+"""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from secrets import token_hex
+from typing import TypeVar
+
+from libs.bus.clock import now_s, unix_ms
+from libs.bus.dead import Undertaker
+from libs.bus.errors import BusUnavailable
+from libs.bus.guard import guarded
+from libs.bus.memory_log import Kept, MemoryLog, matches
+from libs.bus.memory_parts import MemoryAnswering, MemoryFollower, MemoryHeard, MemoryLease
+from libs.bus.port import Start, Subscription
+from libs.bus.words import body_of, header_lines, subject_for
+from libs.events import Event, Fact, MalformedEvent, Reply, Stream, decode_reply, is_name, subject_of
+from libs.hosting.effects import Append, InDoubt, Outcome
+
+__all__ = ["MemoryBus", "MemoryLog", "MemoryServer"]
+
+E = TypeVar("E", bound=Event)
+YIELD_EVERY = 500
+"""Facts read before others get their turn."""
+
+
+class MemoryServer:
+    """clock_s: monotonic seconds, of leases and rate limits. clock_ms: Unix ms, stamped on what is stored."""
+
+    def __init__(
+        self,
+        log: MemoryLog | None = None,
+        *,
+        clock_s: Callable[[], float] = now_s,
+        clock_ms: Callable[[], int] = unix_ms,
+    ) -> None:
+        self.log = log or MemoryLog()
+        self.clock_s, self.clock_ms = clock_s, clock_ms
+        self.up = True
+        self.heard: list[MemoryHeard] = []
+        self.followers: list[MemoryFollower] = []
+        self.leases: dict[str, tuple[MemoryLease, float]] = {}
+        self.lease_number = 0
+        self._replies: dict[str, asyncio.Future[bytes]] = {}
+        self._waiting: list[Callable[[], None]] = []
+        self._turn = itertools.count()
+
+    def connect(self, name: str) -> "MemoryBus":
+        return MemoryBus(self, name)
+
+    def stop(self) -> None:
+        self.up = False
+
+    def start(self) -> None:
+        self.up = True
+        waiting, self._waiting = self._waiting, []
+        for act in waiting:
+            act()
+        for follower in self.followers:
+            follower.wake()
+
+    def when_up(self, act: Callable[[], None]) -> None:
+        if self.up:
+            act()
+        else:
+            self._waiting.append(act)
+
+    def publish(self, subject: str, body: bytes, headers: bytes = b"") -> bool:
+        """Core publish of any bytes; a stream that keeps the subject keeps it. False: nobody listens."""
+        if not self.up:
+            return False
+        if self.log.keeps(subject) is not None:
+            self.log.publish(subject, body, now_ms=self.clock_ms(), headers=headers)
+            self.stored()
+        return self.tell(subject, body, headers)
+
+    def tell(self, subject: str, body: bytes, headers: bytes, reply: str = "") -> bool:
+        """To core subscribers; of a queue group to one."""
+        loop = asyncio.get_running_loop()
+        groups: dict[tuple[str, str], list[MemoryHeard]] = {}
+        for heard in [each for each in self.heard if matches(each.pattern, subject)]:
+            if heard.queue is None:
+                groups[heard.pattern, str(id(heard))] = [heard]
+            else:
+                groups.setdefault((heard.pattern, heard.queue), []).append(heard)
+        for members in groups.values():
+            loop.call_soon(members[next(self._turn) % len(members)].receive, subject, body, headers, reply)
+        return bool(groups)
+
+    def stored(self) -> None:
+        for follower in self.followers:
+            follower.wake()
+
+    def expect_reply(self) -> tuple[str, asyncio.Future[bytes]]:
+        inbox = token_hex(8)
+        future = self._replies[inbox] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(lambda _: self._replies.pop(inbox, None))
+        return inbox, future
+
+    def reply(self, inbox: str, body: bytes) -> None:
+        future = self._replies.get(inbox)
+        if future is not None and not future.done():
+            future.set_result(body)
+
+
+class MemoryBus:
+    """Implements `Bus`."""
+
+    def __init__(self, server: MemoryServer, name: str) -> None:
+        if not is_name(name):
+            raise ValueError(f"{name!r} is no valid name")
+        self.name = name
+        self.server = server
+        self._undertaker = Undertaker(name, server.clock_s, server.clock_ms)
+        self._ids = (f"{token_hex(4)}.{number}" for number in itertools.count())
+        self._unsettled: dict[str, tuple[Append, Callable[[Append, Outcome], None]]] = {}
+        self._parts: list[Subscription] = []
+        self._closed = False
+
+    @property
+    def connected(self) -> bool:
+        return self.server.up and not self._closed
+
+    async def ensure_streams(self, replicas: int) -> None:  # noqa: ARG002
+        self._need_server()
+
+    def submit(self, write: Append, on_settled: Callable[[Append, Outcome], None]) -> None:
+        body = body_of(write.event)
+        loop = asyncio.get_running_loop()
+        if self._closed:
+            loop.call_soon(guarded, on_settled, write, InDoubt("not sent: closed"))
+            return
+        msg_id = next(self._ids)
+        self._unsettled[msg_id] = (write, on_settled)
+
+        def act() -> None:
+            if msg_id not in self._unsettled:
+                return
+            outcome = self.server.log.append(write, msg_id=msg_id, now_ms=self.server.clock_ms())
+            self.server.stored()
+            self.server.tell(subject_of(write.event), body, b"NATS/1.0\r\n" + header_lines(write.event, write.trace))
+            loop.call_soon(self._settle, msg_id, outcome)
+
+        self.server.when_up(act)
+
+    async def append(self, write: Append) -> Outcome:
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.submit(write, lambda _, outcome: None if future.done() else future.set_result(outcome))
+        return await future
+
+    def say(self, event: Event, trace: str | None = None) -> None:
+        body = body_of(event)
+        if self.connected:
+            self.server.publish(subject_of(event), body, b"NATS/1.0\r\n" + header_lines(event, trace))
+
+    async def hear(
+        self, event_type: type[E], on_event: Callable[[E], None], *, token: str = "*", queue: str | None = None
+    ) -> Subscription:
+        def deliver(event: Event, _reply: str) -> None:
+            assert isinstance(event, event_type)
+            on_event(event)
+
+        self._need_server()
+        heard = MemoryHeard(self, subject_for(event_type, token), queue, deliver)
+        self._parts.append(heard)
+        return heard
+
+    async def ask(self, request: Event, timeout_s: float) -> Reply | None:
+        reply_type = request.declaration.reply
+        assert reply_type is not None, f"{request.declaration.name} is no request"
+        subject, body = subject_of(request), body_of(request)
+        inbox, future = self.server.expect_reply()
+        headers = b"NATS/1.0\r\n" + header_lines(request)
+        if not self.connected or not self.server.tell(subject, body, headers, inbox):
+            future.cancel()
+            return None
+        try:
+            answer = await asyncio.wait_for(future, timeout_s)
+            return decode_reply(reply_type, answer)
+        except TimeoutError:
+            return None
+        except MalformedEvent as error:
+            self.bury(subject, answer, f"reply: {error.reason}")
+            return None
+
+    async def answer(
+        self,
+        event_type: type[E],
+        handler: Callable[[E], Awaitable[Reply | None]],
+        *,
+        token: str = "*",
+        queue: str | None = None,
+    ) -> Subscription:
+        self._need_server()
+        answering = MemoryAnswering(self, subject_for(event_type, token), queue, handler)
+        self._parts.append(answering)
+        return answering
+
+    async def follow(self, streams: Iterable[Stream], on_fact: Callable[[Fact], None], start: Start) -> MemoryFollower:
+        self._need_server()
+        follower = MemoryFollower(self.server, streams, on_fact, self._bury_kept, start)
+        self._parts.append(follower)
+        return follower
+
+    async def read(self, stream: Stream, first: int = 1, last: int | None = None) -> AsyncIterator[Fact]:
+        self._need_server()
+        for number, kept in enumerate(list(self.server.log.read(stream, first, last))):
+            if number % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+            yield kept.fact
+
+    async def last(self, event_type: type[Event], token: str) -> Fact | None:
+        self._need_server()
+        return self.server.log.last(event_type, token)
+
+    async def horizon(self, stream: Stream) -> int:
+        self._need_server()
+        return self.server.log.horizon(stream)
+
+    async def lease(self, name: str, ttl_s: float, on_change: Callable[[bool], None] | None = None) -> MemoryLease:
+        if not is_name(name):
+            raise ValueError(f"{name!r} is no valid name")
+        lease = MemoryLease(self.server, name, ttl_s, on_change)
+        self._parts.append(lease)
+        return lease
+
+    def bury(self, subject: str, body: bytes, reason: str) -> None:
+        if (letter := self._undertaker.letter(subject, body, reason)) is not None and not self._closed:
+            self.submit(Append(letter, None), _ignore)
+
+    async def ping(self, timeout_s: float) -> float:  # noqa: ARG002
+        self._need_server()
+        return 0.0
+
+    async def close(self) -> None:
+        parts, self._parts = self._parts, []
+        for part in parts:
+            await part.close()
+        self._closed = True
+        if self.server.up:
+            await asyncio.sleep(0)  # what was submitted settles
+        for msg_id in list(self._unsettled):
+            self._settle(msg_id, InDoubt("closed before the server answered"))
+
+    def _settle(self, msg_id: str, outcome: Outcome) -> None:
+        if (waiting := self._unsettled.pop(msg_id, None)) is not None:
+            write, on_settled = waiting
+            guarded(on_settled, write, outcome)
+
+    def _bury_kept(self, kept: Kept) -> None:
+        """Every follower finds the same message; one letter is enough."""
+        if (
+            kept.malformed is None
+            or (letter := self._undertaker.letter(kept.subject, kept.body, kept.malformed.reason)) is None
+        ):
+            return
+
+        def act() -> None:
+            msg_id = f"dead.{kept.fact.stream}.{kept.seq}"
+            self.server.log.append(Append(letter, None), msg_id=msg_id, now_ms=self.server.clock_ms())
+            self.server.stored()
+
+        self.server.when_up(act)
+
+    def _need_server(self) -> None:
+        if not self.connected:
+            raise BusUnavailable("not connected")
+
+
+def _ignore(_: Append, __: Outcome) -> None:
+    pass

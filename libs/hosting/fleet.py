@@ -1,0 +1,252 @@
+"""All hosts as rows of numbers: score, gate and slots in use of each. Fed with what changed, read by libs/hosting/ranking.py.
+
+One row a host; a cached vector of scores a region; what a slot's use changes is one number in one row. Facts only mark rows;
+`begin` takes the marked ones anew for a look. While it is decided, slots are taken in draft and given back by `end`: only
+facts change the rows for good.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from libs.events import HostId, MapAssign, MapName, Region
+from libs.hosting.eligibility import Gate, standing_gate
+from libs.hosting.rules import Rules
+from libs.hosting.score import PPM, Weights, latency_term, load_ppm, name_hash, shares, static_ppm, static_terms
+from libs.hosting.world import FOREVER_MS, Host, World
+
+SHUT = -(10**12)
+"""Added to the score of a row that may take nothing."""
+COLUMNS_MAX = 128
+"""Regions whose scores are kept ready; twice what can be configured. Beyond it the oldest makes room."""
+ROWS_AT_FIRST = 64
+
+Ints = NDArray[np.int64]
+
+
+class Fleet:
+    """Reads `world`. Lists and arrays run parallel, one element a host. All but the marks holds between `begin` and `end`.
+
+    hosts: those that were ever up. terms: their static terms, ppm. region, network, tie: hashes of the names.
+    now_ms: the look's time.
+    """
+
+    def __init__(self, world: World, rules: Rules) -> None:
+        self.world, self.rules, self.weights = world, rules, Weights.of(rules)
+        self.hosts: list[Host] = []
+        self.terms: list[dict[str, int]] = []
+        self.region = np.zeros(ROWS_AT_FIRST, dtype=np.int64)
+        self.network = np.zeros(ROWS_AT_FIRST, dtype=np.int64)
+        self.tie = np.zeros(ROWS_AT_FIRST, dtype=np.uint64)
+        self._warm = rules.failover.warm_backups
+        self._row: dict[HostId, int] = {}
+        self._used: list[int] = []
+        self._gate: list[Gate | None] = []
+        self._is_open: list[bool] = []
+        self._open = 0
+        self._adjust_ppm = np.full(ROWS_AT_FIRST, SHUT, dtype=np.int64)
+        self._by_region: dict[Region, Ints] = {}
+        self._gate_counts: dict[str, int] = {gate.value: 0 for gate in Gate}
+        self._overfull: set[int] = set()
+        self._draft: dict[int, int] = {}
+        self._new: set[HostId] = set()
+        self._new_use: set[HostId] = set()
+        self.now_ms = 0
+        self._ends_ms: dict[int, int] = {}
+        self._same_ms = range(0)
+
+    def mark(self, host: HostId) -> None:
+        """Something was said of this host."""
+        self._new.add(host)
+
+    def mark_use(self, before: MapAssign | None, after: MapAssign | None) -> None:
+        """An assignment took another's place: whose slots it changed."""
+        self._new_use.update(host for host, _ in self._holders(before) ^ self._holders(after))
+
+    def begin(self, at_ms: int) -> None:
+        """The rows as of now, for a look at at_ms."""
+        self.now_ms = at_ms
+        for host in self._new:
+            self._renew(host)
+        for host in self._new_use - self._new:
+            self._renew_use(host)
+        self._new.clear()
+        self._new_use.clear()
+        self._pass_time(at_ms)
+
+    def end(self) -> None:
+        """Give back what the draft took."""
+        for row, slots in self._draft.items():
+            if slots:
+                self._used[row] -= slots
+                self._adjust(row)
+        self._draft.clear()
+
+    def _renew(self, host_id: HostId) -> None:
+        host = self.world.host(host_id)
+        row = self._row.get(host_id)
+        if row is None:
+            if host.up is None:
+                return
+            row = self._new_row(host)
+        self._used[row] = self.world.used_slots(host_id, self._warm)
+        if host.is_up and host.up is not None:
+            terms = self.terms[row] = static_terms(host.up, self.rules)
+            base = static_ppm(terms, self.weights)
+            for region, column in self._by_region.items():
+                column[row] = self._score_in(host, base, region)
+            self.region[row] = _number(host.up.region)
+            self.network[row] = _number(host.up.network)
+        if (end_ms := host.excluded_until_ms) != self._ends_ms.get(row, 0):
+            self._ends_ms[row] = end_ms
+            self._same_ms = range(0)
+        self._adjust(row)
+
+    def _renew_use(self, host: HostId) -> None:
+        if (row := self._row.get(host)) is not None:
+            self._used[row] = self.world.used_slots(host, self._warm)
+            self._adjust(row)
+
+    def row(self, host: HostId) -> int | None:
+        """None for a host that was never up."""
+        return self._row.get(host)
+
+    @property
+    def any_open(self) -> bool:
+        """Whether any host could take a map at all."""
+        return self._open > 0
+
+    def used(self, host: HostId) -> int:
+        """Slots in use, what the draft took included."""
+        return self._used[self._row[host]] if host in self._row else self.world.used_slots(host, self._warm)
+
+    def has_free_slot(self, host: HostId) -> bool:
+        up = self.world.host(host).up
+        return up is not None and self.used(host) < up.slots
+
+    def overfull(self) -> list[HostId]:
+        """Hosts that are up and hold more than their slots, by name."""
+        return sorted(self.hosts[row].id for row in self._overfull)
+
+    def refused(self, name: MapName, cooling: Mapping[HostId, int]) -> dict[str, int]:
+        """Gate -> how many hosts that are up it keeps from this map."""
+        counts = {gate: count for gate, count in self._gate_counts.items() if count}
+        if failing := sum(self.world.host(host).is_up for host in self.world.failing.get(name, ())):
+            counts[Gate.FAILED_MAP.value] = failing
+        if cool := sum(self.now_ms < until and self.world.host(host).is_up for host, until in cooling.items()):
+            counts[Gate.COOLING.value] = cool
+        return counts
+
+    def take(self, host: HostId, slots: int = 1) -> None:
+        """Draft: use (or with -1 free) slots of a host until `end`."""
+        if (row := self._row.get(host)) is not None:
+            self._draft[row] = self._draft.get(row, 0) + slots
+            self._used[row] += slots
+            self._adjust(row)
+
+    def scores(self, players: Mapping[Region, int]) -> Ints:
+        """Score of every row for players (region -> count), ppm, far below zero where it is not open; a fresh array."""
+        count = len(self.hosts)
+        present = shares(players)
+        if len(present) == 1:
+            mean = self._column(next(iter(present)))[:count]
+        else:
+            mean = np.zeros(count, dtype=np.int64)
+            for region, number in present.items():
+                mean += number * self._column(region)[:count]
+            mean //= sum(present.values())
+        scores: Ints = mean + self._adjust_ppm[:count]
+        return scores
+
+    def score_of(self, host: HostId, players: Mapping[Region, int]) -> float | None:
+        """A host's own score for a map as if it did not hold it: its use less one."""
+        row = self._row.get(host)
+        up = self.world.host(host).up
+        if row is None or up is None:
+            return None
+        present = shares(players)
+        mean = sum(n * int(self._column(r)[row]) for r, n in present.items()) // sum(present.values())
+        return (mean - load_ppm(max(self._used[row] - 1, 0), up.slots, self.weights)) / PPM
+
+    def _holders(self, assign: MapAssign | None) -> set[tuple[HostId, bool]]:
+        """Who holds a slot by this assignment, and whether as primary."""
+        if assign is None:
+            return set()
+        warm = {(backup, False) for backup in assign.backups[: self._warm]}
+        return warm if assign.host is None else {(assign.host, True), *warm}
+
+    def _column(self, region: Region) -> Ints:
+        if (column := self._by_region.get(region)) is None:
+            if len(self._by_region) >= COLUMNS_MAX:
+                del self._by_region[next(iter(self._by_region))]
+            column = np.zeros(len(self._adjust_ppm), dtype=np.int64)
+            for row, host in enumerate(self.hosts):
+                column[row] = self._score_in(host, static_ppm(self.terms[row], self.weights), region)
+            self._by_region[region] = column
+        return column
+
+    def _score_in(self, host: Host, base: int, region: Region) -> int:
+        assert host.up is not None
+        return base + self.weights.latency * latency_term(host.up, region, self.rules) // PPM
+
+    def _adjust(self, row: int) -> None:
+        """Open or shut a row, set its load."""
+        host, used = self.hosts[row], self._used[row]
+        gate: Gate | None = None
+        shift, is_open = SHUT, False
+        self._overfull.discard(row)
+        if host.up is not None and host.is_up:
+            gate = standing_gate(host, self.rules, self.now_ms)
+            if gate is None and used >= host.up.slots:
+                gate = Gate.FULL
+            if used > host.up.slots:
+                self._overfull.add(row)
+            if gate is None:
+                shift, is_open = -load_ppm(used, host.up.slots, self.weights), True
+        self._adjust_ppm[row] = shift
+        if is_open is not self._is_open[row]:
+            self._is_open[row] = is_open
+            self._open += 1 if is_open else -1
+        if gate is not (before := self._gate[row]):
+            self._gate[row] = gate
+            if before is not None:
+                self._gate_counts[before] -= 1
+            if gate is not None:
+                self._gate_counts[gate] += 1
+
+    def _pass_time(self, at_ms: int) -> None:
+        """Exclusions end by time alone. `_same_ms`: around the last look's time, when none does. Time may go back: replay
+        takes the looks of several deciders, each with its own clock."""
+        if at_ms in self._same_ms:
+            return
+        ends = self._ends_ms.values()
+        self._same_ms = range(
+            max((end for end in ends if end <= at_ms), default=0),
+            min((end for end in ends if end > at_ms), default=FOREVER_MS),
+        )
+        for row in self._ends_ms:
+            self._adjust(row)
+
+    def _new_row(self, host: Host) -> int:
+        row = self._row[host.id] = len(self.hosts)
+        self.hosts.append(host)
+        self.terms.append({})
+        self._used.append(0)
+        self._gate.append(None)
+        self._is_open.append(False)
+        if row >= len(self._adjust_ppm):
+            self._adjust_ppm = np.concatenate([self._adjust_ppm, np.full(row, SHUT, dtype=np.int64)])
+            self.region, self.network = _doubled(self.region), _doubled(self.network)
+            self.tie = np.concatenate([self.tie, np.zeros_like(self.tie)])
+            self._by_region = {region: _doubled(column) for region, column in self._by_region.items()}
+        self.tie[row] = name_hash(host.id)
+        return row
+
+
+def _doubled(numbers: Ints) -> Ints:
+    return np.concatenate([numbers, np.zeros_like(numbers)])
+
+
+def _number(name: str) -> int:
+    return name_hash(name) >> 1

@@ -1,0 +1,1 @@
+"""Data of the demo; provenance in README.md."""
