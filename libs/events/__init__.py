@@ -15,27 +15,22 @@ from libs.events.base import (
     subject_of,
 )
 from libs.events.codec import BODY_BYTES_MAX, MalformedEvent, decode, decode_reply, encode, headers_for, parse_subject
-from libs.events.hosts import (
+from libs.events.hosts import HostDown, HostMetrics, HostSpec, HostUp, HostVerdict, MapReport
+from libs.events.maps import Basis, Candidate, Cause, MapAssign, MapCensus, MapEnter, MapLeave, MapMoved
+from libs.events.names import HostId, MapName, NodeName, Region, is_name
+from libs.events.operations import ConfigApplied, DeadLetter, OpsAlert, OpsBan, OpsDrain
+from libs.events.orders import (
     CheckKind,
     HostCheck,
     HostCheckReply,
     HostDial,
     HostDialReply,
-    HostDown,
     HostLost,
-    HostMetrics,
     HostOrder,
     HostRtt,
-    HostSpec,
-    HostUp,
-    HostVerdict,
     Link,
-    MapReport,
     OrderedMap,
 )
-from libs.events.maps import Basis, Candidate, Cause, MapAssign, MapCensus, MapEnter, MapLeave, MapMoved
-from libs.events.names import HostId, MapName, NodeName, Region, is_name
-from libs.events.operations import ConfigApplied, DeadLetter, OpsAlert, OpsBan, OpsDrain
 from libs.events.players import PlayersOnline, PlayersOnlineReply, SaveCheck, SaveVerdict
 
 __all__ = [

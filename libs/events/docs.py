@@ -58,7 +58,7 @@ def _type_name(hint: object) -> str:
     if isinstance(hint, type) and not hasattr(hint, "__args__"):
         return hint.__name__
     text = str(hint).replace("typing.", "").replace("NoneType", "None")
-    for prefix in ("libs.events.names.", "libs.events.hosts.", "libs.events.maps.", "libs.events."):
+    for prefix in ("libs.events.names.", "libs.events.hosts.", "libs.events.maps.", "libs.events.orders.", "libs.events."):
         text = text.replace(prefix, "")
     return text.replace("|", "\\|")
 

@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-from libs.events.hosts import HostCheck
+from libs.events.orders import HostCheck
 
 
 def proof_of(check: HostCheck) -> str:

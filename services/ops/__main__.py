@@ -5,7 +5,7 @@ Exit codes: 0 done, 1 a finding, 2 usage, 3 nothing answers.
 
 import typer
 
-from services.ops.commands import checking, looking, running
+from services.ops.commands import checking, looking, running, telling
 
 app = typer.Typer(
     name="kafra",
@@ -25,6 +25,8 @@ app.command()(looking.hosts)
 app.command()(looking.maps)
 app.command()(looking.events)
 app.command()(looking.explain)
+app.command()(telling.drain)
+app.command()(telling.ban)
 app.add_typer(checking.replay_group, name="replay")
 app.add_typer(checking.config_group, name="config")
 
