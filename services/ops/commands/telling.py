@@ -9,7 +9,7 @@ import typer
 
 from libs.bus.nats import NatsBus
 from libs.events import HostId, OpsBan, OpsDrain, is_name
-from libs.hosting.effects import Append, Committed
+from libs.hosting.effects import Append, Committed, Outcome, Refused
 from libs.runtime.clock import Clock
 from services.ops.commands.options import AsJson, Credentials, NatsUrl, target
 from services.ops.console import FINDING, end, out, print_json, says_errors
@@ -64,20 +64,22 @@ def _host(name: str) -> HostId:
 
 
 def _tell(where: Target, said: OpsDrain | OpsBan, as_json: bool) -> None:
-    seq = asyncio.run(_append(where, said))
+    outcome = asyncio.run(_append(where, said))
+    if not isinstance(outcome, Committed):
+        end(FINDING, f"{said.host}: not written: {outcome}")
     if as_json:
-        return print_json({"host": said.host, "seq": seq, "event": msgspec.to_builtins(said)})
-    out.print(f"said as HOSTS:{seq}; watch it: kafra hosts", markup=False)
+        return print_json({"host": said.host, "seq": outcome.seq, "event": msgspec.to_builtins(said)})
+    out.print(f"said as HOSTS:{outcome.seq}; watch it: kafra hosts", markup=False)
     return None
 
 
-async def _append(where: Target, said: OpsDrain | OpsBan) -> int:
+async def _append(where: Target, said: OpsDrain | OpsBan) -> Outcome:
     async with connected(where) as bus:
         for _ in range(TRIES):
             outcome = await bus.append(Append(said, await _last_seq(bus, said)))
-            if isinstance(outcome, Committed):
-                return outcome.seq
-    end(FINDING, f"{said.host}: not written: {outcome}")
+            if not isinstance(outcome, Refused):
+                break
+        return outcome
 
 
 async def _last_seq(bus: NatsBus, said: OpsDrain | OpsBan) -> int:

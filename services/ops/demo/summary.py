@@ -50,7 +50,8 @@ class Summary:
         moves = [fact.event for fact in self.log.maps if isinstance(fact.event, MapMoved)]
         self.figures = {
             "seconds": options.seconds,
-            "hosts": len({fact.event.host for fact in self.log.hosts if isinstance(fact.event, HostUp)}),
+            "hosts_simulated": options.hosts,
+            "hosts_accepted": len({fact.event.host for fact in self.log.hosts if isinstance(fact.event, HostUp)}),
             "hosts_down_by_reason": dict(sorted(downs.items())),
             "blacklisted": len(_blacklisted(self.log)),
             "players": everyone,
