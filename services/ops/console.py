@@ -12,7 +12,6 @@ from rich.table import Table
 
 from libs.bus.errors import AuthorizationFailed, BusError, BusUnavailable, ServerFailed
 from libs.config import ConfigError
-from services.ops.reading import BelowHorizon
 
 DONE, FINDING, USAGE, NO_ANSWER = 0, 1, 2, 3
 P = ParamSpec("P")
@@ -38,7 +37,7 @@ def says_errors(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except ConfigError as error:
             end(FINDING, str(error))
-        except (BelowHorizon, ServerFailed) as error:
+        except ServerFailed as error:
             end(FINDING, str(error))
         except (BusUnavailable, AuthorizationFailed) as error:
             end(NO_ANSWER, f"{error}\nIs `kafra up` running? Another system: --nats nats://HOST:PORT")

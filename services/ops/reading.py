@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from libs.bus.errors import BusUnavailable
 from libs.bus.nats import NatsBus, connect
 from libs.bus.port import Start
-from libs.events import Fact, Stream
+from libs.events import Basis, Fact, Stream
 from libs.hosting.world import World
 from libs.runtime.process import node_name
 from services.ops.replay import Log
@@ -22,10 +22,6 @@ CONNECT_TIMEOUT_S = 3.0
 DEFAULT_URL = "nats://127.0.0.1:4222"
 WORLD_STREAMS = (Stream.HOSTS, Stream.MAPS, Stream.ASSIGNMENTS)
 T = TypeVar("T")
-
-
-class BelowHorizon(Exception):
-    """The log's beginning is gone: what is asked for cannot be rebuilt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +74,12 @@ async def snapshot(bus: NatsBus) -> World:
 
 
 async def read_log(bus: NatsBus, on_read: Callable[[Stream, int], None] = lambda _stream, _count: None) -> Log:
-    """The three streams whole. on_read(stream, messages): after each thousand.
+    """All that is kept of the three streams. on_read(stream, messages): after each thousand.
 
     Raises:
-        BelowHorizon: the beginning of a stream was truncated.
         BusUnavailable: no answer.
     """
     facts: dict[Stream, list[Fact]] = {stream: [] for stream in WORLD_STREAMS}
-    for stream in facts:
-        if (horizon := await bus.horizon(stream)) > 0:
-            raise BelowHorizon(f"{stream} is truncated below sequence {horizon}; the whole log can no longer be decided again")
     # Assignments first: what they were decided on is then in the other two for certain.
     for stream in (Stream.ASSIGNMENTS, Stream.HOSTS, Stream.MAPS):
         read = facts[stream]
@@ -96,7 +88,9 @@ async def read_log(bus: NatsBus, on_read: Callable[[Stream, int], None] = lambda
             if len(read) % 1000 == 0:
                 on_read(stream, len(read))
         on_read(stream, len(read))
-    return Log(facts[Stream.HOSTS], facts[Stream.MAPS], facts[Stream.ASSIGNMENTS])
+    # And the horizons last: what was cut off meanwhile lies below them.
+    horizon = Basis(*[await bus.horizon(stream) for stream in WORLD_STREAMS])
+    return Log(facts[Stream.HOSTS], facts[Stream.MAPS], facts[Stream.ASSIGNMENTS], horizon)
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
@@ -117,4 +111,4 @@ async def newest(bus: NatsBus, streams: tuple[Stream, ...], limit: int) -> list[
     return sorted(facts, key=lambda fact: fact.stored_ms)[-limit:]
 
 
-__all__ = ["BelowHorizon", "BusUnavailable", "Target", "connected", "newest", "read_log", "run_async", "snapshot"]
+__all__ = ["BusUnavailable", "Target", "connected", "newest", "read_log", "run_async", "snapshot"]

@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 import msgspec
 
 from libs.config import Settings
-from libs.events import ConfigApplied, Fact, MapAssign, NodeName, Stream
+from libs.events import Basis, ConfigApplied, Fact, MapAssign, NodeName, Stream
 from libs.hosting.looks import Decider, Look
 from services.failover.core import Failover
 from services.scorer.core import Scorer
 
 DECIDERS: Mapping[str, Callable[[Settings], Decider]] = {"scorer": Scorer, "failover": Failover}
 """By the decider's name up to its last `-`."""
+BELOW_HORIZON = "below the horizon: what they were decided on is no longer kept"
+
+WHOLE = Basis(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,18 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The three streams, each in order, whole from its beginning."""
+    """The three streams, each in order, all that is kept. horizon: of each stream; a decision whose basis lies below one cannot
+    be decided again (DESIGN section 4)."""
 
     hosts: Sequence[Fact]
     maps: Sequence[Fact]
     assignments: Sequence[Fact]
+    horizon: Basis = WHOLE
+
+    def reaches(self, basis: Basis) -> bool:
+        """Whether the world at this basis can be rebuilt."""
+        horizon = self.horizon
+        return basis.hosts >= horizon.hosts and basis.maps >= horizon.maps and basis.assignments >= horizon.assignments
 
     def configurations(self) -> dict[str, Settings]:
         """Hash -> settings, as said by config.applied."""
@@ -104,6 +114,9 @@ def _verify_decider(
         settings = configurations.get(first.config)
         if make is None or settings is None:
             report.skip(f"decider {name} is not ours" if make is None else f"configuration {first.config} unknown", len(facts))
+            continue
+        if not log.reaches(first.basis):
+            report.skip(BELOW_HORIZON, len(facts))
             continue
         decider = decider or make(settings)
         reader.advance(decider, first)

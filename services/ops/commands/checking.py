@@ -13,7 +13,7 @@ from libs.config import ConfigError, load
 from services.ops.commands.options import AsJson, Credentials, NatsUrl, target
 from services.ops.console import DONE, FINDING, end, err, out, print_json, says_errors
 from services.ops.reading import Target, connected, read_log
-from services.ops.replay import Report, verify
+from services.ops.replay import BELOW_HORIZON, Report, verify
 
 config_group = typer.Typer(help="The configuration.", no_args_is_help=True)
 replay_group = typer.Typer(help="The log, decided again.", no_args_is_help=True)
@@ -59,6 +59,8 @@ def replay_verify(
         print_json(asdict(report))
     else:
         print_report(report)
+    if report.decisions == 0 and BELOW_HORIZON in report.skipped:
+        end(FINDING, "the log is truncated: nothing of it can be decided again")
     raise typer.Exit(FINDING if report.differences else DONE)
 
 
