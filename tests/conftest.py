@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import inspect
 import os
+import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,26 @@ def eventually() -> Eventually:
                 await asyncio.sleep(0.005)
 
     return wait
+
+
+@pytest.fixture
+def freeze(eventually: Eventually) -> Iterator[Callable[[int], Awaitable[None]]]:
+    """`await freeze(pid)`: SIGSTOP, and every thread has stopped. Whatever is frozen at the test's end goes on."""
+    frozen: list[int] = []
+
+    def stopped(pid: int) -> bool:
+        threads = Path(f"/proc/{pid}/task").glob("*/stat")
+        return all(thread.read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
+
+    async def stop(pid: int) -> None:
+        frozen.append(pid)
+        os.kill(pid, signal.SIGSTOP)
+        await eventually(lambda: stopped(pid))
+
+    yield stop
+    for pid in frozen:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 class BusFactory:

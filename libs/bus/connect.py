@@ -17,6 +17,7 @@ from libs.bus.connection import (
     reconnect_wait,
 )
 from libs.bus.errors import AuthorizationFailed, BusUnavailable
+from libs.bus.guard import end
 
 FIRST_WAIT_S = 0.1
 """Between attempts until the first connect."""
@@ -48,15 +49,14 @@ async def open_connection(
         if "authorization violation" in str(error).lower() and not refused.done():
             refused.set_result(str(error))
 
-    attempt = asyncio.ensure_future(_connect(connection, url.split(","), name, on_error, options))
+    attempt = asyncio.create_task(_connect(connection, url.split(","), name, on_error, options))
     waited: set[asyncio.Future[Any]] = {attempt, refused}
     await asyncio.wait(waited, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     if attempt.done() and attempt.exception() is None:
         refused.cancel()
         connection.open()
         return connection
-    attempt.cancel()
-    await asyncio.wait({attempt}, timeout=ATTEMPT_TIMEOUT_S)
+    await end([attempt])
     await connection.close()
     if refused.done():
         raise AuthorizationFailed(f"{_bare(url)} does not accept these credentials")

@@ -23,7 +23,7 @@ from nats.aio.subscription import Subscription
 from nats.protocol.parser import PERMISSIONS_ERR
 
 from libs.bus.errors import BusUnavailable
-from libs.bus.guard import guarded
+from libs.bus.guard import end, guarded
 from libs.bus.parser import Parser
 
 Receive = Callable[[bytes, bytes, bytes, bytes], None]
@@ -38,6 +38,7 @@ RECONNECT_WAIT_S_MIN = 0.05
 RECONNECT_WAIT_S_MAX = 1.0
 ATTEMPT_TIMEOUT_S = 2
 """One attempt to connect."""
+CLOSE_TIMEOUT_S = 5.0
 FORBIDDEN_MAX = 64
 """Refusals remembered; only the newest are asked for."""
 REQUEST_TRY_S = 0.5
@@ -129,12 +130,14 @@ class Connection(Client):
         """
         self._request_number += 1
         number = self._request_number
-        future = self._requests[number] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[tuple[bytes, bytes]] = asyncio.get_running_loop().create_future()
+        self._requests[number] = future
         try:
             reply = f"{self._reply_prefix.decode()}{number}"
             if not self.publish_now(subject, body, reply=reply, headers=headers):
                 raise BusUnavailable("not connected")
-            answer: tuple[bytes, bytes] = await asyncio.wait_for(future, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                answer = await future
         except TimeoutError:
             raise BusUnavailable(f"{subject}: no answer within {timeout_s:g} s") from None
         finally:
@@ -221,9 +224,28 @@ class Connection(Client):
         _LOG.warning("the NATS server ends the connection: %s", err_msg)
         await self._process_op_err(errors.Error(f"nats: {err_msg}"))
 
-    async def _attempt_reconnect(self) -> None:
+    async def close(self) -> None:
+        """What is not yet in the socket is dropped; `round_trip` first. Bounded."""
+        self.closing = True
+        self._cut()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await super().close()
+        except (TimeoutError, OSError) as error:
+            _LOG.warning("closing the connection to NATS: %r", error)
+        if self._reconnection_task is not None:
+            await end([self._reconnection_task])
+
+    def _cut(self) -> None:
+        """Drop what waits to be sent and the socket with it: an orderly end would wait for a peer that reads no more."""
         self._up = False
         self._pending, self._pending_data_size = [], 0
+        writer = getattr(self._transport, "_io_writer", None)  # a websocket bounds its own end
+        if writer is not None:
+            writer.transport.abort()
+
+    async def _attempt_reconnect(self) -> None:
+        self._cut()
         if not self.closing:
             _LOG.warning("the connection to NATS is lost; reconnecting")
         self._tell(False)

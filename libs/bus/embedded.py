@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +55,7 @@ class EmbeddedServer:
         self.host = host
         self.port = port
         self.name = name
-        self._fragments = f"{authorization}\n{extra_config}\n"
+        self._authorization, self._extra_config = authorization, extra_config
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -132,11 +133,22 @@ class EmbeddedServer:
             return "\n".join(self.log_file.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:])
         return ""
 
+    def reload(self, authorization: str) -> None:
+        """Other users from now on; whoever is connected and still allowed stays. The server says in its log if it cannot."""
+        self._authorization = authorization
+        self._write_config()
+        if self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
+
     def _prepare(self) -> Path:
         self.store.mkdir(parents=True, exist_ok=True)
         ports = self.store / "ports"
         shutil.rmtree(ports, ignore_errors=True)  # a killed server leaves its file
         ports.mkdir()
+        return self._write_config()
+
+    def _write_config(self) -> Path:
+        ports = self.store / "ports"
         config = self.store / "nats-server.conf"
         text = f"""# Written by kafra at each start.
 host: {json.dumps(self.host)}
@@ -148,7 +160,9 @@ logfile_size_limit: 10MB
 logfile_max_num: 2
 ports_file_dir: {json.dumps(str(ports))}
 jetstream {{ store_dir: {json.dumps(str(self.store))} }}
-{self._fragments}"""
+{self._authorization}
+{self._extra_config}
+"""
         config.touch(mode=0o600)  # it may hold passwords
         config.chmod(0o600)
         config.write_text(text, encoding="utf-8")

@@ -16,6 +16,7 @@ from typing import Any
 from libs.bus.connection import ApiError, Connection
 from libs.bus.errors import BusUnavailable
 from libs.bus.facts import fact_from, header
+from libs.bus.guard import end
 from libs.bus.port import Start, Subscription
 from libs.bus.stored import API_TIMEOUT_S, NO_STREAM, stream_info
 from libs.bus.streams import NS, SPECS
@@ -71,8 +72,7 @@ class StreamFollower:
         if self._on_connection in self._connection.watchers:
             self._connection.watchers.remove(self._on_connection)
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+            await end([self._task])
         self._detach()
 
     def _on_connection(self, up: bool) -> None:
@@ -89,7 +89,8 @@ class StreamFollower:
         """Attaches anew whenever the consumer broke; ends when the log itself is lost."""
         while True:
             try:
-                await asyncio.wait_for(self._broken.wait(), HEARTBEAT_S / 2)
+                async with asyncio.timeout(HEARTBEAT_S / 2):
+                    await self._broken.wait()
             except TimeoutError:
                 if self._connection.up and self._loop.time() - self._heard_s > SILENCE_MAX_S:
                     self._break("the server fell silent")

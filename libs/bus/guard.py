@@ -1,7 +1,13 @@
-"""Callbacks of others, called where an exception must not travel further."""
+"""Callbacks of others, called where an exception must not travel further; and the end of tasks."""
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+END_TRIES = 5
+END_TRY_S = 1.0
+_LOG = logging.getLogger(__name__)
 
 
 def guarded(callback: Callable[..., object], *args: object) -> None:
@@ -10,3 +16,16 @@ def guarded(callback: Callable[..., object], *args: object) -> None:
         callback(*args)
     except Exception as error:  # noqa: BLE001 - a callback's bug must not end the connection of all others
         asyncio.get_running_loop().call_exception_handler({"message": f"{callback!r} failed", "exception": error})
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel and wait, bounded. More than once: asyncio.wait_for of Python 3.11, which nats-py uses, swallows a cancellation
+    that comes together with what it waits for."""
+    pending = {task for task in tasks if not task.done()}
+    for _ in range(END_TRIES):
+        if not pending:
+            return
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=END_TRY_S)
+    _LOG.error("tasks that do not end: %s", pending)

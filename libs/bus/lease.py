@@ -21,7 +21,7 @@ import msgspec
 from libs.bus.clock import now_s
 from libs.bus.connection import Connection
 from libs.bus.errors import BusUnavailable
-from libs.bus.guard import guarded
+from libs.bus.guard import end, guarded
 from libs.bus.port import Subscription
 from libs.bus.stored import get_message
 from libs.bus.streams import LEASE_PREFIX, LEASES
@@ -83,8 +83,7 @@ class NatsLease:
 
     async def close(self) -> None:
         """Stops; what was held is released, if the server can be told in time."""
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        await end([self._task])
         was_held = self.held
         self._drop()
         self._forget(self)

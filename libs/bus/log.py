@@ -20,7 +20,7 @@ from libs.bus.clock import now_s
 from libs.bus.connection import Connection
 from libs.bus.errors import BusUnavailable
 from libs.bus.facts import MSG_ID, header
-from libs.bus.guard import guarded
+from libs.bus.guard import end, guarded
 from libs.bus.stored import get_message
 from libs.bus.streams import DUPLICATE_WINDOW_S
 from libs.bus.words import body_of, header_lines
@@ -144,13 +144,11 @@ class Publisher:
         self._idle.clear()
         if self.unsettled:
             try:
-                await asyncio.wait_for(self._idle.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._idle.wait()
             except TimeoutError:
                 _LOG.warning("closing with %d writes in doubt", self.unsettled)
-        for task in list(self._looks):
-            task.cancel()
-        if self._looks:
-            await asyncio.wait(self._looks)
+        await end(self._looks)
         if self._sweeping is not None:
             self._sweeping.cancel()
         for number, write in [*self._in_flight.items(), *self._queue]:

@@ -179,7 +179,8 @@ class MemoryBus:
             future.cancel()
             return None
         try:
-            answer = await asyncio.wait_for(future, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                answer = await future
             return decode_reply(reply_type, answer)
         except TimeoutError:
             return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from libs.bus.errors import BusUnavailable
 from libs.bus.facts import name_of, schema_of
-from libs.bus.guard import guarded
+from libs.bus.guard import end, guarded
 from libs.bus.memory_log import Kept
 from libs.bus.port import Start
 from libs.bus.words import body_of
@@ -72,10 +72,7 @@ class MemoryAnswering(MemoryHeard):
 
     async def close(self) -> None:
         await super().close()
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await end(self._tasks)
 
 
 class MemoryFollower:
@@ -110,7 +107,8 @@ class MemoryFollower:
 
     async def caught_up(self, timeout_s: float) -> None:
         try:
-            await asyncio.wait_for(self._caught_up.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._caught_up.wait()
         except TimeoutError:
             raise BusUnavailable(f"not caught up within {timeout_s:g} s") from None
 
@@ -167,8 +165,7 @@ class MemoryLease:
         return self._number if self.held else 0
 
     async def close(self) -> None:
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        await end([self._task])
         if self.held:
             self._server.leases[self._name] = (self, 0.0)
         self._valid_until_s = 0.0

@@ -19,7 +19,7 @@ from libs.bus.ensure import ensure_streams
 from libs.bus.errors import BusUnavailable
 from libs.bus.facts import fact_from
 from libs.bus.follower import Follower, StreamFollower
-from libs.bus.guard import guarded
+from libs.bus.guard import end, guarded
 from libs.bus.lease import NatsLease
 from libs.bus.log import Publisher
 from libs.bus.port import Start, Subscription
@@ -179,8 +179,7 @@ class NatsBus:
         for part in parts:
             await part.close()
         if self._ensuring is not None:
-            self._ensuring.cancel()
-            await asyncio.wait({self._ensuring})
+            await end([self._ensuring])
         await self._publisher.close(CLOSE_TIMEOUT_S if self._connection.up else DISCONNECTED_CLOSE_TIMEOUT_S)
         try:
             await self._connection.round_trip(1.0)  # what was said last is on its way

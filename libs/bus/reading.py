@@ -132,6 +132,7 @@ async def _pull(puller: _Puller, stream: Stream, end: int) -> AsyncIterator[Fact
             raise BusUnavailable(f"reading {stream}: interrupted")
         puller.ready.clear()
         try:
-            await asyncio.wait_for(puller.ready.wait(), BATCH_TIMEOUT_S)
+            async with asyncio.timeout(BATCH_TIMEOUT_S):
+                await puller.ready.wait()
         except TimeoutError:
             raise BusUnavailable(f"reading {stream}: nothing within {BATCH_TIMEOUT_S:g} s") from None

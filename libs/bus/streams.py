@@ -94,8 +94,6 @@ def config_for(spec: StreamSpec, replicas: int) -> dict[str, Any]:
 def losses(spec: StreamSpec, existing: dict[str, Any]) -> list[str]:
     """What an existing stream would lose of what `spec` promises, one phrase each; empty for none. A wider limit is none."""
     found = []
-    if missing := sorted(set(spec.subjects) - set(existing.get("subjects") or ())):
-        found.append(f"subjects: lacks {', '.join(missing)}")
     if existing.get("storage") != "file" and not spec.memory:
         found.append(f"storage: {existing.get('storage')}, not file")
     if existing.get("retention") != "limits":
@@ -113,6 +111,9 @@ def improvements(spec: StreamSpec, existing: dict[str, Any], replicas: int) -> d
     """What to change of an existing stream that loses nothing; empty for nothing. Never takes away: two versions of ours,
     or an operator who gave more, are left in peace."""
     changes: dict[str, Any] = {}
+    kept = existing.get("subjects") or []
+    if missing := sorted(set(spec.subjects) - set(kept)):  # an event of a newer version
+        changes["subjects"] = [*kept, *missing]
     for key in ("num_replicas", "duplicate_window"):
         wanted = config_for(spec, replicas)[key]
         if int(existing.get(key) or 0) < wanted:

@@ -8,7 +8,7 @@ from typing import Any
 from libs.bus.connection import Connection, publish_command
 from libs.bus.errors import AuthorizationFailed, BusUnavailable
 from libs.bus.facts import name_of, schema_of
-from libs.bus.guard import guarded
+from libs.bus.guard import end, guarded
 from libs.bus.port import Subscription
 from libs.bus.words import body_of, header_lines
 from libs.events import Event, MalformedEvent, Reply, decode, decode_reply, subject_of
@@ -73,10 +73,7 @@ class Answering(Heard):
 
     async def close(self) -> None:
         await super().close()
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await end(self._tasks)
 
     def _on_request(self, event: Event, reply: bytes) -> None:
         if not reply:

@@ -13,11 +13,11 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from libs.bus.errors import BusError, BusUnavailable
 from libs.bus.nats import NatsBus, connect
-from libs.bus.port import Bus, Start
+from libs.bus.port import Bus, Following, Start
 from libs.config import ConfigError, Settings
 from libs.events import ConfigApplied, Event, NodeName, Stream
 from libs.hosting.effects import Append, Core
@@ -34,6 +34,7 @@ DRAIN_TIMEOUT_S = 5.0
 LEASE_TTL_S = 2.0
 EXIT_DONE, EXIT_FINDING, EXIT_NO_ANSWER, EXIT_BUG = 0, 1, 3, 70
 _LOG = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,13 @@ async def _life(service: Service, process: Process, settings: Settings) -> int:
     name, clock, counters = node_name(service.name), Clock(), Counters()
     telemetry = start_telemetry(service.name, name, counters, settings.monitoring.metrics_interval_s)
     health = Health(status=lambda: {"name": name, "config": settings.hash(), **counters.as_dict()})
-    server = HealthServer(health, process.health_host, process.health_port) if process.health_port else None
     stopped = stop_on_signals()
+    try:
+        server = HealthServer(health, process.health_host, process.health_port) if process.health_port else None
+    except OSError as error:
+        _LOG.error("health on %s:%d: %s", process.health_host, process.health_port, error.strerror or error)
+        telemetry.close()
+        return EXIT_FINDING
     lost: list[str] = []
 
     def on_lost(reason: str) -> None:
@@ -111,18 +117,20 @@ async def _life(service: Service, process: Process, settings: Settings) -> int:
         stopped.set()
 
     try:
-        bus = await connect(
+        connecting = connect(
             settings.nats.url,
             name=name,
             credentials=settings.nats.credentials or None,
             on_lost=on_lost,
             connect_timeout_s=CONNECT_TIMEOUT_S,
         )
-        try:
-            shell = Shell(service.make_core(settings, name, clock.now_ms()), bus, clock, counters, telemetry)
-            await _serve(service, settings, shell, bus, health, stopped)
-        finally:
-            await bus.close()
+        if (bus := await _unless(stopped, connecting)) is not None:
+            try:
+                shell = Shell(service.make_core(settings, name, clock.now_ms()), bus, clock, counters, telemetry)
+                if (following := await _unless(stopped, _start(service, settings, shell, bus))) is not None:
+                    await _serve(shell, bus, following, health, stopped, settings)
+            finally:
+                await bus.close()
     except Exception as error:  # the middleware: said once, then the process ends
         if isinstance(error, BusError):
             raise
@@ -139,9 +147,20 @@ async def _life(service: Service, process: Process, settings: Settings) -> int:
     return EXIT_DONE
 
 
-async def _serve(
-    service: Service, settings: Settings, shell: Shell, bus: NatsBus, health: Health, stopped: asyncio.Event
-) -> None:
+async def _unless(stopped: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of `work`; None where `stopped` came first: then it is cancelled."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stopped.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
+
+
+async def _start(service: Service, settings: Settings, shell: Shell, bus: NatsBus) -> Following:
+    """Streams, settings said, listening and caught up."""
     await bus.ensure_streams(settings.nats.replicas)
     await apply_config(bus, settings)
     for event_type in service.hears:
@@ -150,6 +169,12 @@ async def _serve(
     await following.caught_up(CATCH_UP_TIMEOUT_S)
     if service.lease is not None:
         shell.use_lease(await bus.lease(service.lease, LEASE_TTL_S))
+    return following
+
+
+async def _serve(
+    shell: Shell, bus: NatsBus, following: Following, health: Health, stopped: asyncio.Event, settings: Settings
+) -> None:
     shell.on_caught_up()
     health.ready = True
     notify_ready()

@@ -59,7 +59,11 @@ async def life(settings: AgentSettings) -> int:
 
 def parse(arguments: list[str]) -> AgentSettings:
     """Exits 2 with what is allowed where an argument is wrong."""
-    parser = argparse.ArgumentParser(prog="kafra agent", description="Offers this machine as a host of maps.")
+    parser = argparse.ArgumentParser(
+        prog="kafra agent",
+        description="Offers this machine as a host of maps.",
+        epilog="Example: kafra agent --nats nats://play.example.org:4222 --host-id my_pc --simulate",
+    )
     parser.add_argument("--nats", default="nats://127.0.0.1:4222", help="where NATS listens")
     parser.add_argument("--host-id", required=True, help="this host's name: 1-32 of A-Z a-z 0-9 _ @ -")
     parser.add_argument("--seed", type=Path, help="file with the host's nkey seed, as given by the operator")

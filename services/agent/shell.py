@@ -58,9 +58,11 @@ class AgentShell:
     async def _wait(self, stopped: asyncio.Event, most_ms: int) -> None:
         """Until stopped, an order, or most_ms."""
         waits = [asyncio.ensure_future(stopped.wait()), asyncio.ensure_future(self._news.wait())]
-        await asyncio.wait(waits, timeout=max(most_ms, 1) / 1000, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
+        try:
+            await asyncio.wait(waits, timeout=max(most_ms, 1) / 1000, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
         self._news.clear()
 
     async def _leave(self) -> None:

@@ -24,7 +24,7 @@ err = Console(stderr=True, highlight=False)
 def end(code: int, message: str = "") -> NoReturn:
     """End the command; the message goes to stderr."""
     if message:
-        err.print(message, style="red" if code else None, markup=False)
+        err.print(message, style="red" if code else None, markup=False, soft_wrap=True)
     raise typer.Exit(code)
 
 
@@ -46,6 +46,8 @@ def says_errors(command: Callable[P, R]) -> Callable[P, R]:
         except BrokenPipeError:
             sys.stderr.close()
             raise typer.Exit(DONE) from None
+        except OSError as error:
+            end(FINDING, f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
     return wrapped
 

@@ -98,13 +98,14 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
-async def newest(bus: NatsBus, streams: tuple[Stream, ...], limit: int) -> list[Fact]:
-    """The last `limit` messages of these streams, by the time they were stored."""
+async def newest(bus: NatsBus, streams: tuple[Stream, ...], limit: int, wanted: Callable[[Fact], bool]) -> list[Fact]:
+    """The last `limit` wanted messages of these streams, by the time they were stored."""
     facts: list[Fact] = []
     for stream in streams:
         kept: list[Fact] = []
         async for fact in bus.read(stream):
-            kept.append(fact)
+            if wanted(fact):
+                kept.append(fact)
             if len(kept) > 2 * limit:
                 del kept[:-limit]
         facts += kept[-limit:]

@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from libs.bus.embedded import EmbeddedServer
+from libs.bus.errors import ServerFailed
 from services.ops.supervisor import Child, Supervisor
 
 SERVICES = ("registry", "scorer", "failover", "validator")
 USER = "kafra"
 WATCH_S = 0.05
+RESTART_WAIT_S = 1.0
+"""Before nats-server is started again after it did not start."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -50,6 +53,7 @@ class Stack:
         self.supervisor: Supervisor | None = None
         self.server_restarts = 0
         self._watching: asyncio.Task[None] | None = None
+        self._announced = False
 
     @property
     def url(self) -> str:
@@ -62,7 +66,10 @@ class Stack:
             ServerFailed: NATS does not start; the message says why.
             TimeoutError: a service is not ready in time.
         """
-        await self.server.start()
+        try:
+            await self.server.start()
+        except ServerFailed as error:
+            raise ServerFailed(_in_one_line(str(error), self.options.port)) from None
         children = [
             Child(f"{service}-{number}", [sys.executable, "-m", f"services.{service}"], self.environ())
             for service in self.options.only
@@ -80,11 +87,13 @@ class Stack:
             ),
             encoding="utf-8",
         )
+        self._announced = True
         self._watching = asyncio.create_task(self._watch_server())
 
     def environ(self) -> dict[str, str]:
         """What a child is told: where NATS is, and which configuration."""
         environ = dict(self.options.environ) | {"KAFRA__NATS__URL": self.url, "KAFRA__NATS__REPLICAS": "1"}
+        environ.pop("KAFRA_HEALTH_PORT", None)  # one port cannot serve them all
         if self.credentials is not None:
             environ["KAFRA__NATS__CREDENTIALS"] = str(self.credentials)
         if self.options.config is not None:
@@ -93,7 +102,8 @@ class Stack:
 
     async def stop(self) -> None:
         """Ends the services, then NATS; returns when no child is left."""
-        _run_file(self.options.store).unlink(missing_ok=True)
+        if self._announced:  # else it may be of another stack, which uses this store
+            _run_file(self.options.store).unlink(missing_ok=True)
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
@@ -108,7 +118,19 @@ class Stack:
             if not self.server.running:
                 self.server_restarts += 1
                 _LOG.warning("nats-server ended; starting it again")
-                await self.server.restart()
+                try:
+                    await self.server.restart()
+                except ServerFailed as error:
+                    _LOG.error("%s", _in_one_line(str(error), self.server.port))
+                    await asyncio.sleep(RESTART_WAIT_S)
+
+
+def _in_one_line(failure: str, port: int) -> str:
+    """What an operator can act on, of an error that carries the end of nats-server's log."""
+    fatal = [line.partition("[FTL]")[2].strip() for line in failure.splitlines() if "[FTL]" in line]
+    if fatal and "address already in use" in fatal[-1]:
+        return f"port {port} is taken, by another `kafra up` perhaps; choose one with --port, 0 for any free one"
+    return f"nats-server did not start: {fatal[-1]}" if fatal else failure.partition("\n")[0]
 
 
 def default_store() -> Path:

@@ -164,6 +164,8 @@ class Registry:
         else:
             failed = failed_maps(presence, now_ms, settings)
             fact = up_fact(host, metrics, disconnects_ms, self._trust(host), failed, now_ms, settings)
+            if not host.is_up and not presence.is_fresh(now_ms, settings):
+                return  # the benefit of the doubt after a gap keeps a host up, it brings none back
             if not host.is_up or host.up is None or is_material(host.up, fact, settings):
                 yield self._write(fact, host)
 
@@ -176,7 +178,7 @@ class Registry:
                 continue
             del self._deadlines[host_id]
             host, death = self.world.host(host_id), self._death(host_id, now_ms)
-            if death is not None and host.is_up and host_id not in self._writing:
+            if death is not None and host.is_up and self._may_write(host_id):
                 dying.append((host, death))
             else:
                 self._forget_or_watch(host, now_ms)

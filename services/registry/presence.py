@@ -47,6 +47,10 @@ class Presence:
             return "lost"
         return None
 
+    def is_fresh(self, now_ms: int, settings: Settings) -> bool:
+        """It was heard lately, and no link of it is lost since: alive beyond doubt."""
+        return self.lost_ms is None and now_ms - self.heard_ms < self._silence_ms(settings)
+
     def deadline_ms(self, listening_since_ms: int, settings: Settings) -> int:
         """The earliest time at which `death` may say so, if nothing more is heard."""
         heard_ms = max(self.heard_ms, listening_since_ms)

@@ -37,7 +37,7 @@ class Scorer:
         self._ranking = Ranking(self._fleet)
         self._unassigned: set[MapName] = set()
         self._on_vps: set[MapName] = set()
-        self._on_hosts: set[MapName] = set()
+        self._on_hosts: list[set[MapName]] = [set() for _ in range(SLICES)]
         self._rebalanced: dict[MapName, int] = {}
 
     def on_fact(self, fact: Fact) -> None:
@@ -59,6 +59,8 @@ class Scorer:
 
     def decide(self, look: Look) -> list[MapAssign]:
         """Every map that needs a host and has none, given one, or given to the VPS; in a tick look, what time made due."""
+        if not look.tick and not self._unassigned:
+            return []
         self._fleet.begin(look.at_ms)
         try:
             return list(islice(self._due(look) if look.tick else self._wanted(look, set()), DECISIONS_MAX))
@@ -222,8 +224,7 @@ class Scorer:
                 yield self._give(state, look, choice, "rebalance")
 
     def _slice(self, look: Look, done: set[MapName]) -> Iterator[MapState]:
-        turn = look.at_ms // TICK_MS % SLICES
-        for name in sorted(name for name in self._on_hosts - done if name_hash(name) % SLICES == turn):
+        for name in sorted(self._on_hosts[look.at_ms // TICK_MS % SLICES] - done):
             state = self.world.map(name)
             if not self._broken(state, look):
                 yield state
@@ -274,7 +275,8 @@ class Scorer:
             (self._unassigned.add if state.has_players else self._unassigned.discard)(name)
             return
         self._unassigned.discard(name)
-        (self._on_hosts.add if assign.host is not None else self._on_hosts.discard)(name)
+        on_hosts = self._on_hosts[name_hash(name) % SLICES]
+        (on_hosts.add if assign.host is not None else on_hosts.discard)(name)
         (self._on_vps.add if assign.host is None and self._allows(name) else self._on_vps.discard)(name)
         if assign.reason in ("rebalance", "refill"):  # a refill hides why its tenure began: the rate must not be exceeded
             self._rebalanced[name] = assign.since_ms

@@ -73,7 +73,7 @@ async def verify_running(where: Target, *, first_only: bool = True, quiet: bool 
         MofNCompleteColumn(),
         console=err,
         transient=True,
-        disable=quiet,
+        disable=quiet or not err.is_terminal,
     ) as progress:
         reading = progress.add_task("reading the log", total=None)
         async with connected(where) as bus:

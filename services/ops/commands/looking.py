@@ -19,7 +19,7 @@ from libs.runtime.clock import Clock
 from libs.runtime.service import stop_on_signals
 from services.ops.commands.options import AsJson, ConfigFile, Credentials, NatsUrl, target
 from services.ops.console import FINDING, end, out, print_json, print_json_line, says_errors, table
-from services.ops.reading import WORLD_STREAMS, Target, connected, newest, snapshot
+from services.ops.reading import CATCH_UP_TIMEOUT_S, WORLD_STREAMS, Target, connected, newest, snapshot
 from services.ops.views import Row, event_row, explain_row, host_rows, map_rows
 
 
@@ -111,9 +111,10 @@ async def _world(where: Target) -> World:
 
 
 async def _events(where: Target, as_json: bool, follow: bool, subject: str, limit: int) -> None:
+    def wanted(fact: Fact) -> bool:
+        return fact.event is None or fnmatchcase(subject_of(fact.event), subject)
+
     def show(fact: Fact) -> None:
-        if fact.event is not None and not fnmatchcase(subject_of(fact.event), subject):
-            return
         row = event_row(fact)
         if as_json:
             print_json_line(row)
@@ -123,23 +124,39 @@ async def _events(where: Target, as_json: bool, follow: bool, subject: str, limi
             out.print(_clock(fact.stored_ms), place, row["subject"] or "(unreadable)", body, soft_wrap=True, markup=False)
 
     async with connected(where) as bus:
-        for fact in await newest(bus, WORLD_STREAMS, limit):
-            show(fact)
-        if follow:
-            await _follow(bus, show)
+        if not follow:
+            for fact in await newest(bus, WORLD_STREAMS, limit, wanted):
+                show(fact)
+            return
+        await _follow(bus, limit, wanted, show)
 
 
-async def _follow(bus: NatsBus, show: Callable[[Fact], None]) -> None:
+async def _follow(bus: NatsBus, limit: int, wanted: Callable[[Fact], bool], show: Callable[[Fact], None]) -> None:
+    """Listens first and reads then, so that nothing falls between."""
     stopped = stop_on_signals()
-    caught_up = False
+    waiting: list[Fact] = []
+    live = False
 
     def on_fact(fact: Fact) -> None:
-        if caught_up:
+        if not live:
+            waiting.append(fact)
+        elif wanted(fact):
             show(fact)
 
     following = await bus.follow(WORLD_STREAMS, on_fact, Start.LAST_PER_SUBJECT)
-    await following.caught_up(30.0)
-    caught_up = True
+    await following.caught_up(CATCH_UP_TIMEOUT_S)
+    read: dict[Stream, int] = {}
+
+    def reading(fact: Fact) -> bool:
+        read[fact.stream] = fact.seq
+        return wanted(fact)
+
+    for fact in await newest(bus, WORLD_STREAMS, limit, reading):
+        show(fact)
+    for fact in waiting:
+        if fact.seq > read.get(fact.stream, 0) and wanted(fact):
+            show(fact)
+    live = True
     await stopped.wait()
 
 
