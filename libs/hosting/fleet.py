@@ -28,14 +28,15 @@ Ints = NDArray[np.int64]
 class Fleet:
     """Reads `world`. Lists and arrays run parallel, one element a host. All but the marks holds between `begin` and `end`.
 
-    hosts: those that were ever up. terms: their static terms, ppm. region, network, tie: hashes of the names.
-    now_ms: the look's time.
+    hosts: those that were ever up. terms: their static terms, ppm; shown: the same as shares of 1. region, network, tie: hashes
+    of the names. now_ms: the look's time.
     """
 
     def __init__(self, world: World, rules: Rules) -> None:
         self.world, self.rules, self.weights = world, rules, Weights.of(rules)
         self.hosts: list[Host] = []
         self.terms: list[dict[str, int]] = []
+        self.shown: list[dict[str, float]] = []
         self.region = np.zeros(ROWS_AT_FIRST, dtype=np.int64)
         self.network = np.zeros(ROWS_AT_FIRST, dtype=np.int64)
         self.tie = np.zeros(ROWS_AT_FIRST, dtype=np.uint64)
@@ -47,6 +48,7 @@ class Fleet:
         self._open = 0
         self._adjust_ppm = np.full(ROWS_AT_FIRST, SHUT, dtype=np.int64)
         self._by_region: dict[Region, Ints] = {}
+        self._latency: dict[Region, Ints] = {}
         self._gate_counts: dict[str, int] = {gate.value: 0 for gate in Gate}
         self._overfull: set[int] = set()
         self._draft: dict[int, int] = {}
@@ -94,8 +96,9 @@ class Fleet:
         if host.is_up and host.up is not None:
             terms = self.terms[row] = static_terms(host.up, self.rules)
             base = static_ppm(terms, self.weights)
-            for region, column in self._by_region.items():
-                column[row] = self._score_in(host, base, region)
+            self.shown[row] = {name: term / PPM for name, term in terms.items()}
+            for region in self._by_region:
+                self._place(row, host, base, region)
             self.region[row] = _number(host.up.region)
             self.network[row] = _number(host.up.network)
         if (end_ms := host.excluded_until_ms) != self._ends_ms.get(row, 0):
@@ -159,6 +162,23 @@ class Fleet:
         scores: Ints = mean + self._adjust_ppm[:count]
         return scores
 
+    def latencies(self, rows: NDArray[np.intp], players: Mapping[Region, int]) -> list[int]:
+        """The latency term of these rows for players, ppm."""
+        present = shares(players)
+        mean = np.zeros(len(rows), dtype=np.int64)
+        for region, number in present.items():
+            self._column(region)  # there, or made now
+            mean += number * self._latency[region][rows]
+        if (total := sum(present.values())) > 1:
+            mean //= total
+        found: list[int] = mean.tolist()
+        return found
+
+    def loads(self, rows: NDArray[np.intp]) -> list[int]:
+        """What these rows, all open, lose of their score by their load, ppm."""
+        found: list[int] = (-self._adjust_ppm[rows]).tolist()
+        return found
+
     def score_of(self, host: HostId, players: Mapping[Region, int]) -> float | None:
         """A host's own score for a map as if it did not hold it: its use less one."""
         row = self._row.get(host)
@@ -179,16 +199,21 @@ class Fleet:
     def _column(self, region: Region) -> Ints:
         if (column := self._by_region.get(region)) is None:
             if len(self._by_region) >= COLUMNS_MAX:
-                del self._by_region[next(iter(self._by_region))]
-            column = np.zeros(len(self._adjust_ppm), dtype=np.int64)
+                oldest = next(iter(self._by_region))
+                del self._by_region[oldest], self._latency[oldest]
+            column = self._by_region[region] = np.zeros(len(self._adjust_ppm), dtype=np.int64)
+            self._latency[region] = np.zeros_like(column)
             for row, host in enumerate(self.hosts):
-                column[row] = self._score_in(host, static_ppm(self.terms[row], self.weights), region)
-            self._by_region[region] = column
+                if terms := self.terms[row]:  # none for a host that was down when we first read of it
+                    self._place(row, host, static_ppm(terms, self.weights), region)
         return column
 
-    def _score_in(self, host: Host, base: int, region: Region) -> int:
+    def _place(self, row: int, host: Host, base: int, region: Region) -> None:
+        """A row's latency term and score in a region's columns."""
         assert host.up is not None
-        return base + self.weights.latency * latency_term(host.up, region, self.rules) // PPM
+        latency = latency_term(host.up, region, self.rules)
+        self._latency[region][row] = latency
+        self._by_region[region][row] = base + self.weights.latency * latency // PPM
 
     def _adjust(self, row: int) -> None:
         """Open or shut a row, set its load."""
@@ -232,6 +257,7 @@ class Fleet:
         row = self._row[host.id] = len(self.hosts)
         self.hosts.append(host)
         self.terms.append({})
+        self.shown.append({})
         self._used.append(0)
         self._gate.append(None)
         self._is_open.append(False)
@@ -240,6 +266,7 @@ class Fleet:
             self.region, self.network = _doubled(self.region), _doubled(self.network)
             self.tie = np.concatenate([self.tie, np.zeros_like(self.tie)])
             self._by_region = {region: _doubled(column) for region, column in self._by_region.items()}
+            self._latency = {region: _doubled(column) for region, column in self._latency.items()}
         self.tie[row] = name_hash(host.id)
         return row
 

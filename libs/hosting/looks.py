@@ -114,6 +114,7 @@ class DecidingCore:
         self._decider, self._name, self._config = decider, name, config
         self._in_flight = 0
         self._floor = 0
+        self._needs = Basis(0, 0, 0)
         self._unread: dict[MapName, int] = {}
         self._looks = 0
         self._caught_up = False
@@ -128,6 +129,9 @@ class DecidingCore:
     def on_fact(self, fact: Fact, now_ms: int) -> None:  # noqa: ARG002 - the shape of every core
         self._decider.on_fact(fact)
         self._news = True
+        if isinstance(fact.event, MapAssign):
+            needs, basis = self._needs, fact.event.basis
+            self._needs = Basis(max(needs.hosts, basis.hosts), max(needs.maps, basis.maps), 0)
         if fact.trace is not None and fact.stream is not Stream.ASSIGNMENTS:
             self._traces[fact.stream, fact.seq] = fact.trace
             if len(self._traces) > TRACES_MAX:
@@ -161,7 +165,7 @@ class DecidingCore:
             self._unread[write.event.map] = outcome.last
 
     def step(self, now_ms: int) -> list[Effect]:
-        if not self._caught_up or self._in_flight or self.world.assignments_seq < self._floor:
+        if not self._caught_up or self._in_flight or not self._has_read_enough():
             return []
         if now_ms >= self._next_tick_ms:
             self._next_tick_ms = now_ms + TICK_MS
@@ -171,6 +175,12 @@ class DecidingCore:
             self._news = False
             return self._look(now_ms, tick=False)
         return []
+
+    def _has_read_enough(self) -> bool:
+        """Its own writes, and all that the deciders of the assignments it knows had read: else it would judge an assignment
+        by an older picture of the hosts than it was made with."""
+        world, needs = self.world, self._needs
+        return world.assignments_seq >= self._floor and world.hosts_seq >= needs.hosts and world.maps_seq >= needs.maps
 
     def _look(self, now_ms: int, *, tick: bool) -> list[Effect]:
         look = Look(f"{self._name}.{self._looks}", now_ms, tick, self.world.basis, self._name, self._config)

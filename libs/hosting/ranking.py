@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from libs.events import Candidate, HostId, MapName, Region
 from libs.hosting.fleet import SHUT, Fleet, Ints
-from libs.hosting.score import PPM, latency_term, load_ppm, name_hash, shares
+from libs.hosting.score import PPM, name_hash
 
 CANDIDATES = 8
 AHEAD = 24
@@ -119,34 +119,32 @@ class Ranking:
         """The `wanted` best open rows, best first, ties by tie_break."""
         least = SHUT // 2
         if len(scores) > wanted:
-            place = len(scores) - wanted
-            least = max(least, int(np.partition(scores, place)[place]))
-        rows = np.nonzero(scores >= least)[0]
-        if len(rows) > 1:
-            ties = _mix(self._fleet.tie[rows] ^ np.uint64(name_hash(name)))
-            rows = rows[np.lexsort((ties, -scores[rows]))][:wanted]
-        best: list[int] = rows.tolist()
+            parted = scores.copy()
+            parted.partition(len(scores) - wanted)
+            least = max(least, int(parted[len(scores) - wanted]))
+        rows = (scores >= least).nonzero()[0]
+        ties = _mixed(self._fleet.tie[rows] ^ np.uint64(name_hash(name)))
+        best: list[int] = rows[np.lexsort((ties, -scores[rows]))][:wanted].tolist()
         return best
 
     def _candidates(self, rows: list[int], scores: Ints, players: Mapping[Region, int]) -> list[Candidate]:
-        fleet, found = self._fleet, []
-        present = shares(players)
-        total = sum(present.values())
-        for row, score in zip(rows, scores[rows].tolist(), strict=True):
-            host = fleet.hosts[row]
-            assert host.up is not None
-            latency = 0
-            for region, count in present.items():
-                latency += count * latency_term(host.up, region, fleet.rules)
-            load = load_ppm(fleet.used(host.id), host.up.slots, fleet.weights)
-            terms = {name: term / PPM for name, term in fleet.terms[row].items()}
-            terms["latency"], terms["load"] = latency // total / PPM, load / PPM
-            found.append(Candidate(host.id, score / PPM, terms))
-        return found
+        fleet = self._fleet
+        at = np.array(rows)
+        columns = zip(rows, scores[at].tolist(), fleet.latencies(at, players), fleet.loads(at), strict=True)
+        return [
+            Candidate(fleet.hosts[row].id, score / PPM, {**fleet.shown[row], "latency": latency / PPM, "load": load / PPM})
+            for row, score, latency, load in columns
+        ]
 
 
-def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """SplitMix64 finaliser, as score.tie_break."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """SplitMix64 finaliser, as score.tie_break; in place."""
+    x ^= x >> _MIX[0]
+    x *= _MIX[1]
+    x ^= x >> _MIX[2]
+    x *= _MIX[3]
+    x ^= x >> _MIX[4]
+    return x
+
+
+_MIX = tuple(np.uint64(number) for number in (30, 0xBF58476D1CE4E5B9, 27, 0x94D049BB133111EB, 31))

@@ -161,7 +161,7 @@ class World:
         """Primaries plus warm backups it holds by the assignments (DESIGN D14)."""
         used = len(self.serving.get(host, ()))
         if backing := self.backing.get(host):
-            used += sum(rank < warm_backups for rank in backing.values())
+            used += sum(map(warm_backups.__gt__, backing.values()))
         return used
 
     def apply(self, fact: Fact) -> None:

@@ -1,0 +1,171 @@
+"""What `make prove` proves. A later issue adds its row to ROWS, below, and the coroutine that measures it.
+
+A row's coroutine gets a `Scale` and says what it found; a part that is missing or broken is a row that fails, never silence.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from bench.running import Ended, command, junit_counts
+
+SEEDS = 5_000
+UP_READY_S = 5.0
+UPS = 5
+HOUR_S = 3_600
+KAFRA = (sys.executable, "-m", "services.ops")
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """quick: a taste of each row, to see that it runs; proves nothing. tell: progress within a row."""
+
+    quick: bool
+    tell: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A line of the table. note: why not, when it is not ok."""
+
+    what: str
+    target: str
+    measured: str
+    ok: bool
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    name: str
+    what: str
+    prove: Callable[[Scale], Awaitable[list[Proof]]]
+
+
+async def seeds(scale: Scale) -> list[Proof]:
+    count = 20 if scale.quick else SEEDS
+    found: list[dict[str, object]] = []
+
+    def on_line(line: str) -> None:
+        found.append(json.loads(line))
+        if len(found) % 20 == 0:
+            scale.tell(f"{len(found):,} of {count:,} seeds")
+
+    jobs = str(os.cpu_count() or 1)
+    argv = ("-m", "tests.sim", "--seeds", f"1..{count}", "--jobs", jobs, "--json")
+    ended = await command(sys.executable, *argv, timeout_s=6 * HOUR_S, on_line=on_line)
+    failed = [seed["seed"] for seed in found if seed["violation"] is not None]
+    measured = f"{len(found):,} seeds, {len(failed)} failed, {ended.seconds:,.0f} s"
+    ok = ended.code == 0 and not failed and len(found) == count
+    note = f"python -m tests.sim --seed {failed[0]}" if failed else ended.tail
+    return [
+        Proof("simulation: every invariant, every decision made alike again", f"{count:,} seeds, 0 failed", measured, ok, note)
+    ]
+
+
+async def crash_safety(scale: Scale) -> list[Proof]:
+    what = "kill -9 of each service and of NATS while players enter"
+    return [await _tests(scale, what, "20 rounds each, nothing lost or doubled", "tests/e2e/test_crash_safety.py")]
+
+
+async def bus_kills(scale: Scale) -> list[Proof]:
+    what = "the bus under kill -9 of its server, restarts, doubt"
+    return [await _tests(scale, what, "30 kills alone, 5 in a cluster, nothing lost or doubled", "tests/nats")]
+
+
+async def _tests(scale: Scale, what: str, target: str, path: str) -> Proof:
+    with tempfile.TemporaryDirectory(prefix="kafra-prove-") as directory:
+        junit = Path(directory) / "junit.xml"
+        argv = ("-m", "pytest", path, "-q", "--color=no", f"--junitxml={junit}")
+        ended = await command(
+            sys.executable,
+            *argv,
+            timeout_s=2 * HOUR_S,
+            env={"KAFRA_PROVE": "" if scale.quick else "1"},
+            on_line=lambda line: scale.tell(line.strip()[-60:]),
+        )
+        passed, failed, skipped = junit_counts(junit)
+    measured = f"{passed} tests passed, {failed} failed, {skipped} skipped, {ended.seconds:,.0f} s"
+    return Proof(what, target, measured, ended.code == 0 and passed > 0 and failed == 0, ended.tail)
+
+
+async def speed(scale: Scale) -> list[Proof]:
+    """Every figure of `make bench` that has a target."""
+    argv = ("-m", "bench", *(["--quick"] if scale.quick else []), "--only", "enter", "--only", "down", "--only", "start")
+    ended = await command(sys.executable, *argv, timeout_s=HOUR_S)
+    if ended.code:
+        return [Proof("speed beside the bare NATS pipeline", "see make bench", f"exit code {ended.code}", False, ended.tail)]
+    return [
+        Proof(
+            figure["what"],
+            figure["target"],
+            f"{figure['ratio']:g} times ({figure['kafra']:g} beside {figure['bare']:g} {figure['unit']})",
+            figure["ok"],
+            f"make bench ARGS='--only {figure['name'].partition('.')[0]}'",
+        )
+        for figure in json.loads("\n".join(ended.lines))["figures"]
+        if figure["target"] is not None
+    ]
+
+
+async def up(scale: Scale) -> list[Proof]:
+    """From the command to its word that NATS and every service are ready; ended by SIGTERM each time."""
+    took_s: list[float] = []
+    codes: set[int] = set()
+    tail = ""
+    for number in range(1 if scale.quick else UPS):
+        scale.tell(f"number {number + 1}")
+        with tempfile.TemporaryDirectory(prefix="kafra-prove-") as store:
+            argv = ("up", "--open", "--port", "0", "--store", store, "--json")
+            ended = await command(*KAFRA, *argv, timeout_s=60, until=_says_ready)
+        took_s.append(ended.seconds)
+        codes.add(ended.code)
+        tail = ended.tail
+    measured = f"{median(took_s):.2f} s (median of {len(took_s)}, {max(took_s):.2f} at most)"
+    return [
+        Proof("kafra up is ready", f"within {UP_READY_S:g} s", measured, median(took_s) <= UP_READY_S and codes == {0}, tail)
+    ]
+
+
+def _says_ready(line: str) -> bool:
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(said, dict) and said.get("event") == "ready"
+
+
+async def demo(scale: Scale) -> list[Proof]:
+    argv = ("demo", "--json", *(["--seconds", "10", "--hosts", "20", "--players", "50"] if scale.quick else []))
+    ended = await command(*KAFRA, *argv, timeout_s=10 * 60)
+    what, target = "kafra demo: hosts die, cheat, return; players walk", "exit code 0, no finding, replay decides alike"
+    return [Proof(what, target, f"exit code {ended.code}; {demo_summary(ended)}", ended.code == 0, ended.tail)]
+
+
+def demo_summary(ended: Ended) -> str:
+    """The figures an operator would ask for first, of the JSON document the demo ends with."""
+    try:
+        said = json.loads(ended.lines[-1] if ended.lines else "")
+    except ValueError:
+        try:
+            said = json.loads("\n".join(ended.lines))
+        except ValueError:
+            return "no summary"
+    keys = ("hosts_accepted", "players", "decisions", "findings_count", "writes_lost", "dead_letters")
+    return ", ".join(f"{key} {said[key]}" for key in keys if key in said)
+
+
+ROWS: tuple[Row, ...] = (
+    Row("seeds", "simulation seeds", seeds),
+    Row("crash", "crash safety", crash_safety),
+    Row("bus", "bus kills", bus_kills),
+    Row("speed", "speed beside the bare pipeline", speed),
+    Row("up", "kafra up, seconds", up),
+    Row("demo", "kafra demo", demo),
+)
+"""In the order of the table."""
