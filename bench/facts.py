@@ -20,11 +20,11 @@ from libs.events import (
     MapName,
     NodeName,
     Region,
+    Terms,
 )
 
 AT_MS = 1_790_000_000_000
 REGIONS = tuple(Region(name) for name in ("eu", "us", "br", "asia"))
-TERMS = ("cpu", "ram", "network", "stability", "latency", "load")
 
 
 def host_ids(count: int) -> list[HostId]:
@@ -141,7 +141,7 @@ def assign(name: MapName, host: HostId, backups: Sequence[HostId]) -> MapAssign:
         look="bench.0",
         config="0" * 16,
         score=0.5,
-        candidates=[Candidate(HostId(f"host_{rank:05}"), 0.5, dict.fromkeys(TERMS, 0.5)) for rank in range(8)],
+        candidates=[Candidate(HostId(f"host_{rank:05}"), 0.5, Terms(0.5, 0.5, 0.5, 0.5, 0.5, 0.5)) for rank in range(8)],
         refused={},
         at_ms=AT_MS,
     )

@@ -16,7 +16,7 @@ from libs.events.base import (
 )
 from libs.events.codec import BODY_BYTES_MAX, MalformedEvent, decode, decode_reply, encode, headers_for, parse_subject
 from libs.events.hosts import HostDown, HostMetrics, HostSpec, HostUp, HostVerdict, MapReport
-from libs.events.maps import Basis, Candidate, Cause, MapAssign, MapCensus, MapEnter, MapLeave, MapMoved
+from libs.events.maps import Basis, Candidate, Cause, MapAssign, MapCensus, MapEnter, MapLeave, MapMoved, Terms
 from libs.events.names import HostId, MapName, NodeName, Region, is_name
 from libs.events.operations import ConfigApplied, DeadLetter, OpsAlert, OpsBan, OpsDrain
 from libs.events.orders import (
@@ -79,6 +79,7 @@ __all__ = [
     "SaveCheck",
     "SaveVerdict",
     "Stream",
+    "Terms",
     "declaration_of",
     "decode",
     "decode_reply",

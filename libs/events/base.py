@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import ClassVar, TypeVar
 
 import msgspec
@@ -21,7 +22,7 @@ class Stream(StrEnum):
     DEAD = "DEAD"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Declaration:
     """name: subject without the last token. token: the field that is the last token, None for none.
     schema: raised by a breaking change, which also adds an upcast. said_by, heard_by: for docs/events.md."""
@@ -33,6 +34,11 @@ class Declaration:
     said_by: str
     heard_by: str
     reply: "type[Reply] | None"
+
+    @cached_property
+    def header(self) -> str:
+        """Value of the Kafra-Schema header."""
+        return f"{self.name}/{self.schema}"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from libs.events.base import CATALOG, Event, Reply
+from libs.events.base import CATALOG, Declaration, Event, Reply
 from libs.events.names import is_name
 
 BODY_BYTES_MAX = 256 * 1024
@@ -46,10 +46,6 @@ def encode(event: Event | Reply) -> bytes:
     return _ENCODER.encode(event)
 
 
-def schema_header(event: Event) -> str:
-    return f"{event.declaration.name}/{event.declaration.schema}"
-
-
 def parse_subject(subject: str) -> tuple[type[Event], str | None]:
     """Event type and last token of a subject.
 
@@ -79,7 +75,8 @@ def decode(subject: str, body: bytes, headers: Mapping[str, str] | None = None) 
     if len(body) > BODY_BYTES_MAX:
         raise MalformedEvent(subject, f"the body has {len(body)} bytes; allowed are {BODY_BYTES_MAX}")
     declared = event_type.declaration
-    schema = _schema(subject, headers.get(SCHEMA_HEADER) if headers else None, declared.name, declared.schema)
+    said = headers.get(SCHEMA_HEADER) if headers else None
+    schema = declared.schema if said is None or said == declared.header else _schema(subject, said, declared)
     try:
         event: Event
         if schema == declared.schema:
@@ -110,7 +107,7 @@ def decode_reply(reply_type: type[R], body: bytes) -> R:
 
 def headers_for(event: Event, traceparent: str | None = None) -> dict[str, str]:
     """The headers every publisher adds; the write attempt's own Nats-Msg-Id comes from libs.bus."""
-    headers = {SCHEMA_HEADER: schema_header(event)}
+    headers = {SCHEMA_HEADER: event.declaration.header}
     if traceparent:
         headers["traceparent"] = traceparent
     return headers
@@ -122,9 +119,8 @@ def _decoder(struct: type) -> msgspec.msgpack.Decoder[Any]:
     return decoder
 
 
-def _schema(subject: str, header: str | None, name: str, current: int) -> int:
-    if header is None:
-        return current
+def _schema(subject: str, header: str, declared: Declaration) -> int:
+    name, current = declared.name, declared.schema
     said_name, _, number = header.partition("/")
     if said_name != name or not number.isascii() or not number.isdecimal() or len(number) > 4:
         raise MalformedEvent(subject, f"{SCHEMA_HEADER} {header[:80]!r} is not {name}/<number>")

@@ -14,7 +14,6 @@ from libs.events.names import (
     DurationMs,
     HostId,
     MapName,
-    Name,
     NodeName,
     Region,
     Score,
@@ -136,12 +135,27 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise ValueError("a cause is {stream, seq} or {tick_ms}")
 
 
-class Candidate(msgspec.Struct, frozen=True):
-    """A host that was considered. score and terms as libs/hosting/score.py, each rounded to 1e-6."""
+class Terms(msgspec.Struct, frozen=True, gc=False):
+    """What a score is made of, each 0 to 1, rounded to 1e-6; load is subtracted (libs/hosting/score.py)."""
 
-    host: HostId
+    cpu: Score = 0.0
+    ram: Score = 0.0
+    network: Score = 0.0
+    latency: Score = 0.0
+    stability: Score = 0.0
+    load: Score = 0.0
+
+
+Considered = Annotated[str, Meta(min_length=1, max_length=32)]
+"""A host's id where it is told and never becomes a token: eight of them in a decision, each a regular expression to match."""
+
+
+class Candidate(msgspec.Struct, frozen=True, gc=False):
+    """A host that was considered. score: rounded to 1e-6."""
+
+    host: Considered
     score: Score
-    terms: Annotated[dict[Name, Score], Meta(max_length=8)]
+    terms: Terms
 
 
 @declare("map.assign", token="map", stream=Stream.ASSIGNMENTS, said_by="scorer, failover", heard_by="bridge, registry, ops")

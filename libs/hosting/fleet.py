@@ -28,15 +28,16 @@ Ints = NDArray[np.int64]
 class Fleet:
     """Reads `world`. Lists and arrays run parallel, one element a host. All but the marks holds between `begin` and `end`.
 
-    hosts: those that were ever up. terms: their static terms, ppm; shown: the same as shares of 1. region, network, tie: hashes
-    of the names. now_ms: the look's time.
+    hosts: those that were ever up. terms: their static terms, ppm; shown: cpu, ram, network, stability as shares
+    of 1. region, network, tie: hashes of the names. adjust: what load and gates take from each score, ppm. look: a number
+    that grows with each look, and when a slot is given back within one: until then scores only fall. now_ms: the look's time.
     """
 
     def __init__(self, world: World, rules: Rules) -> None:
         self.world, self.rules, self.weights = world, rules, Weights.of(rules)
         self.hosts: list[Host] = []
         self.terms: list[dict[str, int]] = []
-        self.shown: list[dict[str, float]] = []
+        self.shown: list[tuple[float, float, float, float]] = []
         self.region = np.zeros(ROWS_AT_FIRST, dtype=np.int64)
         self.network = np.zeros(ROWS_AT_FIRST, dtype=np.int64)
         self.tie = np.zeros(ROWS_AT_FIRST, dtype=np.uint64)
@@ -47,6 +48,10 @@ class Fleet:
         self._is_open: list[bool] = []
         self._open = 0
         self._adjust_ppm = np.full(ROWS_AT_FIRST, SHUT, dtype=np.int64)
+        self.adjust: list[int] = []
+        self.regions: list[int] = []
+        self.networks: list[int] = []
+        self.look = 0
         self._by_region: dict[Region, Ints] = {}
         self._latency: dict[Region, Ints] = {}
         self._gate_counts: dict[str, int] = {gate.value: 0 for gate in Gate}
@@ -69,6 +74,7 @@ class Fleet:
     def begin(self, at_ms: int) -> None:
         """The rows as of now, for a look at at_ms."""
         self.now_ms = at_ms
+        self.look += 1
         for host in self._new:
             self._renew(host)
         for host in self._new_use - self._new:
@@ -96,11 +102,12 @@ class Fleet:
         if host.is_up and host.up is not None:
             terms = self.terms[row] = static_terms(host.up, self.rules)
             base = static_ppm(terms, self.weights)
-            self.shown[row] = {name: term / PPM for name, term in terms.items()}
+            cpu, ram, network, stability = (terms[name] / PPM for name in ("cpu", "ram", "network", "stability"))
+            self.shown[row] = (cpu, ram, network, stability)
             for region in self._by_region:
                 self._place(row, host, base, region)
-            self.region[row] = _number(host.up.region)
-            self.network[row] = _number(host.up.network)
+            self.region[row] = self.regions[row] = _number(host.up.region)
+            self.network[row] = self.networks[row] = _number(host.up.network)
         if (end_ms := host.excluded_until_ms) != self._ends_ms.get(row, 0):
             self._ends_ms[row] = end_ms
             self._same_ms = range(0)
@@ -144,6 +151,8 @@ class Fleet:
     def take(self, host: HostId, slots: int = 1) -> None:
         """Draft: use (or with -1 free) slots of a host until `end`."""
         if (row := self._row.get(host)) is not None:
+            if slots < 0:
+                self.look += 1
             self._draft[row] = self._draft.get(row, 0) + slots
             self._used[row] += slots
             self._adjust(row)
@@ -161,6 +170,11 @@ class Fleet:
             mean //= sum(present.values())
         scores: Ints = mean + self._adjust_ppm[:count]
         return scores
+
+    def columns(self, region: Region, rows: list[int]) -> list[tuple[int, int]]:
+        """Score without load, and latency term, of these rows for players of one region, ppm."""
+        scores = self._column(region)[rows].tolist()
+        return list(zip(scores, self._latency[region][rows].tolist(), strict=True))
 
     def latencies(self, rows: NDArray[np.intp], players: Mapping[Region, int]) -> list[int]:
         """The latency term of these rows for players, ppm."""
@@ -229,7 +243,7 @@ class Fleet:
                 self._overfull.add(row)
             if gate is None:
                 shift, is_open = -load_ppm(used, host.up.slots, self.weights), True
-        self._adjust_ppm[row] = shift
+        self._adjust_ppm[row] = self.adjust[row] = shift
         if is_open is not self._is_open[row]:
             self._is_open[row] = is_open
             self._open += 1 if is_open else -1
@@ -257,8 +271,11 @@ class Fleet:
         row = self._row[host.id] = len(self.hosts)
         self.hosts.append(host)
         self.terms.append({})
-        self.shown.append({})
+        self.shown.append((0.0, 0.0, 0.0, 0.0))
         self._used.append(0)
+        self.adjust.append(SHUT)
+        self.regions.append(0)
+        self.networks.append(0)
         self._gate.append(None)
         self._is_open.append(False)
         if row >= len(self._adjust_ppm):

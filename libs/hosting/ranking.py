@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from libs.events import Candidate, HostId, MapName, Region
+from libs.events import Candidate, HostId, MapName, Region, Terms
 from libs.hosting.fleet import SHUT, Fleet, Ints
-from libs.hosting.score import PPM, name_hash
+from libs.hosting.score import PPM, name_hash, shares
+from libs.hosting.shortlist import Shortlist
 
 CANDIDATES = 8
 AHEAD = 24
@@ -31,6 +32,8 @@ class Ranking:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
+        self._look = 0
+        self._shortlists: dict[Region, Shortlist | None] = {}
 
     def choose(
         self,
@@ -47,6 +50,8 @@ class Ranking:
         """
         if not self._fleet.any_open:
             return None
+        if not cooling and not without and (quick := self._from_shortlist(name, players, backups)) is not None:
+            return quick
         scores = self._scores(name, players, cooling, without)
         best = self._top(scores, AHEAD, name)
         if not best:
@@ -58,6 +63,31 @@ class Ranking:
             hosts=[self._fleet.hosts[row].id for row in rows],
             score=int(scores[best[0]]) / PPM,
             candidates=self._candidates(best[:CANDIDATES], scores, players),
+        )
+
+    def _from_shortlist(self, name: MapName, players: Mapping[Region, int], backups: int) -> Choice | None:
+        """The same choice from a list kept over the look; None where it does not pay or cannot tell."""
+        present = shares(players)
+        if len(present) != 1 or self._fleet.world.failing.get(name):
+            return None
+        (region,) = present
+        if self._look != self._fleet.look:
+            self._look = self._fleet.look
+            self._shortlists = {}
+        if (shortlist := self._shortlists.get(region)) is None:
+            # The first of a look is searched for: mostly it is the only one.
+            self._shortlists[region] = Shortlist(self._fleet, region) if region in self._shortlists else None
+            if (shortlist := self._shortlists[region]) is None:
+                return None
+        best = shortlist.best(CANDIDATES, name)
+        if not best:
+            return None
+        if (others := shortlist.apart(best[0], backups, name)) is None:
+            return None
+        return Choice(
+            hosts=[self._fleet.hosts[row].id for row in (best[0], *others)],
+            score=shortlist.score(best[0]) / PPM,
+            candidates=[shortlist.candidate(row) for row in best],
         )
 
     def more_backups(
@@ -123,18 +153,23 @@ class Ranking:
             parted.partition(len(scores) - wanted)
             least = max(least, int(parted[len(scores) - wanted]))
         rows = (scores >= least).nonzero()[0]
-        ties = _mixed(self._fleet.tie[rows] ^ np.uint64(name_hash(name)))
-        best: list[int] = rows[np.lexsort((ties, -scores[rows]))][:wanted].tolist()
+        found = scores[rows]
+        order = (-found).argsort()
+        if (found[order[1:]] == found[order[:-1]]).any():
+            order = np.lexsort((_mixed(self._fleet.tie[rows] ^ np.uint64(name_hash(name))), -found))
+        best: list[int] = rows[order][:wanted].tolist()
         return best
 
     def _candidates(self, rows: list[int], scores: Ints, players: Mapping[Region, int]) -> list[Candidate]:
         fleet = self._fleet
         at = np.array(rows)
+        found = []
         columns = zip(rows, scores[at].tolist(), fleet.latencies(at, players), fleet.loads(at), strict=True)
-        return [
-            Candidate(fleet.hosts[row].id, score / PPM, {**fleet.shown[row], "latency": latency / PPM, "load": load / PPM})
-            for row, score, latency, load in columns
-        ]
+        for row, score, latency, load in columns:
+            cpu, ram, network, stability = fleet.shown[row]
+            terms = Terms(cpu, ram, network, latency / PPM, stability, load / PPM)
+            found.append(Candidate(fleet.hosts[row].id, score / PPM, terms))
+        return found
 
 
 def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -76,7 +76,8 @@ class Log:
 
 
 def verify(log: Log, on_progress: Callable[[int], None] = lambda _: None, first_only: bool = True) -> Report:
-    """Every look of every decider again. on_progress(decisions replayed so far). first_only: end at the first difference."""
+    """Every look of every decider again. on_progress(decisions replayed so far). first_only: the first in the log alone,
+    since a forged decision makes later ones, by other deciders, look wrong."""
     report = Report()
     configurations = log.configurations()
     for decider, looks in sorted(_looks(log.assignments).items()):
@@ -84,8 +85,11 @@ def verify(log: Log, on_progress: Callable[[int], None] = lambda _: None, first_
         for found in _verify_decider(decider, looks, log, configurations, report):
             report.differences.append(found)
             if first_only:
-                return report
+                break
         on_progress(report.decisions)
+    report.differences.sort(key=lambda difference: difference.seq)
+    if first_only:
+        del report.differences[1:]
     return report
 
 

@@ -38,6 +38,7 @@ from libs.events import (
     Reply,
     SaveCheck,
     SaveVerdict,
+    Terms,
 )
 
 AT_MS = 1_700_000_000_000
@@ -130,7 +131,7 @@ EXAMPLES: list[Event] = [
         look="17",
         config="0123456789abcdef",
         score=0.8125,
-        candidates=[Candidate(host=_H1, score=0.8125, terms={"cpu": 1.0, "latency": 0.5})],
+        candidates=[Candidate(host=_H1, score=0.8125, terms=Terms(cpu=1.0, latency=0.5))],
         refused={"trusted": 4},
         at_ms=AT_MS,
         cooling={_H2: AT_MS + 60000},

@@ -1,0 +1,83 @@
+"""A look's many choices from a kept list are those a search of the whole fleet would make, one by one."""
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.events import MapName, Region
+from libs.hosting import ranking as ranking_module
+from libs.hosting import shortlist as shortlist_module
+from libs.hosting.fleet import Fleet
+from libs.hosting.ranking import Choice, Ranking
+from libs.hosting.world import World
+from tests.unit.builders import T0, host_up, log_of, rules
+
+REGIONS = ("eu", "us", "asia")
+RULES = rules()
+
+
+def a_fleet(rng: Random, hosts: int, specs: int) -> Fleet:
+    """specs: how many different machines there are; few make many equal scores."""
+    world = World()
+    fleet = Fleet(world, RULES)
+    machines = [(rng.uniform(100, 900), {Region(region): rng.uniform(2, 90) for region in REGIONS}) for _ in range(specs)]
+    events = []
+    for number in range(hosts):
+        speed, rtts = rng.choice(machines)
+        events.append(
+            host_up(
+                f"h{number}",
+                net_mbps=speed,
+                region_rtt_ms=rtts,
+                region=Region(rng.choice(REGIONS)),
+                network=f"n{rng.randrange(6)}",
+                slots=rng.randint(1, 4),
+            )
+        )
+    for fact in log_of(events).facts:
+        world.apply(fact)
+        fleet.mark(fact.event.host)
+    return fleet
+
+
+def searched(fleet: Fleet, name: MapName, region: Region, backups: int) -> Choice | None:
+    """The first choice of a ranking in a look is never from a list."""
+    return Ranking(fleet).choose(name, {region: 1}, backups, cooling={})
+
+
+@given(seed=st.integers(0, 10**6), hosts=st.integers(1, 60), specs=st.integers(1, 40), backups=st.integers(0, 3))
+def test_every_choice_of_a_look_is_the_searched_one(seed: int, hosts: int, specs: int, backups: int) -> None:
+    rng = Random(seed)
+    fleet = a_fleet(rng, hosts, specs)
+    ranking = Ranking(fleet)
+    fleet.begin(T0)
+
+    for number in range(40):
+        name, region = MapName(f"m{number}"), Region(rng.choice(REGIONS))
+        chosen = ranking.choose(name, {region: 1}, backups, cooling={})
+
+        assert chosen == searched(fleet, name, region, backups)
+        for host in chosen.hosts[:2] if chosen else ():
+            fleet.take(host)
+        if rng.random() < 0.1 and chosen:
+            fleet.take(chosen.hosts[0], -1)
+
+
+@pytest.mark.parametrize("length", [1, 8, 9, 12])
+def test_a_list_too_short_to_tell_says_so(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortlist_module, "LENGTH", length)
+    test_every_choice_of_a_look_is_the_searched_one.hypothesis.inner_test(seed=7, hosts=60, specs=40, backups=2)
+
+
+def test_the_list_is_used_and_not_only_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet = a_fleet(Random(3), 200, 200)
+    ranking = Ranking(fleet)
+    fleet.begin(T0)
+    ranking.choose(MapName("m0"), {Region("eu"): 1}, 2, cooling={})
+    monkeypatch.setattr(ranking_module.Ranking, "_scores", lambda *_: pytest.fail("searched the fleet again"))
+
+    chosen = [ranking.choose(MapName(f"m{number}"), {Region("eu"): 1}, 2, cooling={}) for number in range(5)]
+
+    assert all(choice is not None and len(choice.hosts) == 3 for choice in chosen)
