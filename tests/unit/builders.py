@@ -6,6 +6,7 @@ For the tests of libs/hosting and of the deciders. Keyword arguments go into the
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from libs.config import Settings
@@ -36,6 +37,9 @@ from libs.events import (
 T0 = 1_700_000_000_000
 """Unix ms; every clock of the tests begins here."""
 EU, US = Region("eu"), Region("us")
+
+repeatable = hypothesis_settings(derandomize=True, deadline=None, database=None)
+"""Above every @given of the domain's tests: the same examples at every run and on every machine."""
 
 
 def rules(**groups: dict[str, Any]) -> Settings:
@@ -251,5 +255,6 @@ assign_words: st.SearchStrategy[Event] = st.builds(
 
 words = st.one_of(host_words, map_words, assign_words)
 junk = st.sampled_from((Stream.HOSTS, Stream.MAPS, Stream.ASSIGNMENTS))
-histories = st.lists(st.one_of(words, words, words, words, junk), max_size=40).map(log_of)
-"""Logs of a few hosts and maps, the streams interleaved."""
+_word = st.one_of(host_words, host_words, map_words, assign_words, assign_words, junk)
+histories = st.one_of(st.lists(_word, max_size=8), st.lists(_word, min_size=20, max_size=50)).map(log_of)
+"""Logs of a few hosts and maps, the streams interleaved: short ones, and ones in which everything was said more than once."""
