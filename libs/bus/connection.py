@@ -29,6 +29,8 @@ from libs.bus.parser import Parser
 Receive = Callable[[bytes, bytes, bytes, bytes], None]
 """subject, reply subject, headers as they came (b"" for none), body."""
 
+WRITE_BUFFER_BYTES = 256 * 1024
+"""Behind the socket; with more there, nats-py's flusher waits for it to drain."""
 PENDING_BYTES_MAX = 8 * 1024 * 1024
 """Not yet in the socket; beyond it the server does not read and sending more only makes it later."""
 PING_INTERVAL_S = 2.0
@@ -73,6 +75,7 @@ class Connection(Client):
         self._request_number = 0
         self._reply_prefix = b""
         self._up = False
+        self._flushing = False
         self.closing = False
         self.watchers: list[Callable[[bool], None]] = []
         self.forbidden: deque[str] = deque(maxlen=FORBIDDEN_MAX)
@@ -97,10 +100,23 @@ class Connection(Client):
             return False
         self._pending.append(command)
         self._pending_data_size += len(command)
-        queue = self._flush_queue
-        if queue is not None and queue.empty():
-            queue.put_nowait(asyncio.get_running_loop().create_future())
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
         return True
+
+    def _flush(self) -> None:
+        """All of this turn of the loop, straight to the socket: waking nats-py's flusher takes longer than the write. A socket
+        that takes no more, and a websocket, are left to the flusher, which waits."""
+        self._flushing = False
+        writer = getattr(self._transport, "_io_writer", None)
+        if not self._pending or not self.up:
+            return
+        if writer is not None and writer.transport.get_write_buffer_size() < WRITE_BUFFER_BYTES:
+            writer.write(b"".join(self._pending))
+            self._pending, self._pending_data_size = [], 0
+        elif self._flush_queue is not None and self._flush_queue.empty():
+            self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
 
     def publish_now(self, subject: str, body: bytes = b"", *, reply: str = "", headers: bytes = b"") -> bool:
         return self.send(publish_command(subject, body, reply=reply, headers=headers))
