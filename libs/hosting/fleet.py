@@ -29,8 +29,8 @@ class Fleet:
     """Reads `world`. Lists and arrays run parallel, one element a host. All but the marks holds between `begin` and `end`.
 
     hosts: those that were ever up. terms: their static terms, ppm; shown: cpu, ram, network, stability as shares
-    of 1. region, network, tie: hashes of the names. adjust: what load and gates take from each score, ppm. look: a number
-    that grows with each look, and when a slot is given back within one: until then scores only fall. now_ms: the look's time.
+    of 1. region, network, tie: hashes of the names. adjust: what load and gates take from each score, ppm. version: grows
+    when a score may have risen since it was last read; until then scores only fall. now_ms: the look's time.
     """
 
     def __init__(self, world: World, rules: Rules) -> None:
@@ -51,7 +51,8 @@ class Fleet:
         self.adjust: list[int] = []
         self.regions: list[int] = []
         self.networks: list[int] = []
-        self.look = 0
+        self.version = 0
+        self._fallen: dict[int, int] = {}
         self._by_region: dict[Region, Ints] = {}
         self._latency: dict[Region, Ints] = {}
         self._gate_counts: dict[str, int] = {gate.value: 0 for gate in Gate}
@@ -74,11 +75,14 @@ class Fleet:
     def begin(self, at_ms: int) -> None:
         """The rows as of now, for a look at at_ms."""
         self.now_ms = at_ms
-        self.look += 1
+        self.version += bool(self._new)
         for host in self._new:
             self._renew(host)
         for host in self._new_use - self._new:
             self._renew_use(host)
+        # What a draft had lowered and the facts lowered again has not risen in between.
+        self.version += any(self.adjust[row] > low for row, low in self._fallen.items())
+        self._fallen.clear()
         self._new.clear()
         self._new_use.clear()
         self._pass_time(at_ms)
@@ -87,6 +91,7 @@ class Fleet:
         """Give back what the draft took."""
         for row, slots in self._draft.items():
             if slots:
+                self._fallen[row] = min(self.adjust[row], self._fallen.get(row, 0))
                 self._used[row] -= slots
                 self._adjust(row)
         self._draft.clear()
@@ -115,8 +120,10 @@ class Fleet:
 
     def _renew_use(self, host: HostId) -> None:
         if (row := self._row.get(host)) is not None:
+            before = self.adjust[row]
             self._used[row] = self.world.used_slots(host, self._warm)
             self._adjust(row)
+            self.version += self.adjust[row] > before and row not in self._fallen
 
     def row(self, host: HostId) -> int | None:
         """None for a host that was never up."""
@@ -151,8 +158,7 @@ class Fleet:
     def take(self, host: HostId, slots: int = 1) -> None:
         """Draft: use (or with -1 free) slots of a host until `end`."""
         if (row := self._row.get(host)) is not None:
-            if slots < 0:
-                self.look += 1
+            self.version += slots < 0
             self._draft[row] = self._draft.get(row, 0) + slots
             self._used[row] += slots
             self._adjust(row)
@@ -259,6 +265,7 @@ class Fleet:
         takes the looks of several deciders, each with its own clock."""
         if at_ms in self._same_ms:
             return
+        self.version += 1
         ends = self._ends_ms.values()
         self._same_ms = range(
             max((end for end in ends if end <= at_ms), default=0),

@@ -32,7 +32,7 @@ class Ranking:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        self._look = 0
+        self._version = 0
         self._shortlists: dict[Region, Shortlist | None] = {}
 
     def choose(
@@ -66,23 +66,24 @@ class Ranking:
         )
 
     def _from_shortlist(self, name: MapName, players: Mapping[Region, int], backups: int) -> Choice | None:
-        """The same choice from a list kept over the look; None where it does not pay or cannot tell."""
+        """The same choice from a list that is kept while scores only fall; None where it does not pay or cannot tell."""
         present = shares(players)
         if len(present) != 1 or self._fleet.world.failing.get(name):
             return None
         (region,) = present
-        if self._look != self._fleet.look:
-            self._look = self._fleet.look
+        if self._version != self._fleet.version:
+            self._version = self._fleet.version
             self._shortlists = {}
         if (shortlist := self._shortlists.get(region)) is None:
-            # The first of a look is searched for: mostly it is the only one.
+            # The first since a score rose is searched for: mostly it is the only one.
             self._shortlists[region] = Shortlist(self._fleet, region) if region in self._shortlists else None
             if (shortlist := self._shortlists[region]) is None:
                 return None
         best = shortlist.best(CANDIDATES, name)
-        if not best:
-            return None
-        if (others := shortlist.apart(best[0], backups, name)) is None:
+        if best is None:  # used up
+            del self._shortlists[region]
+        others = shortlist.apart(best[0], backups, name) if best else None
+        if not best or others is None:
             return None
         return Choice(
             hosts=[self._fleet.hosts[row].id for row in (best[0], *others)],

@@ -1,4 +1,4 @@
-"""The best rows for players of one region, kept in order while a look takes slot after slot.
+"""The best rows for players of one region, kept in order while slot after slot is taken.
 
 A burst of enters asks the same question a hundred times, and each answer changes two rows. Exact: scores only fall while it is
 in use, so a row outside the list never rises above `_floor`; where the list cannot tell, it says so and the fleet is searched.
@@ -16,7 +16,7 @@ LENGTH = 160
 
 
 class Shortlist:
-    """Valid for one look, and until a slot is given back (`Fleet.look`)."""
+    """Valid as long as `Fleet.version` stays."""
 
     def __init__(self, fleet: Fleet, region: Region) -> None:
         self._fleet = fleet

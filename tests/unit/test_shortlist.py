@@ -1,4 +1,4 @@
-"""A look's many choices from a kept list are those a search of the whole fleet would make, one by one."""
+"""Choices from a kept list are those a search of the whole fleet would make, one by one, look after look."""
 
 from random import Random
 
@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.events import MapName, Region
+from libs.events import Fact, MapAssign, MapName, Region, Stream
 from libs.hosting import ranking as ranking_module
 from libs.hosting import shortlist as shortlist_module
 from libs.hosting.fleet import Fleet
 from libs.hosting.ranking import Choice, Ranking
 from libs.hosting.world import World
-from tests.unit.builders import T0, host_up, log_of, rules
+from tests.unit.builders import T0, assign, host_up, log_of, rules
 
 REGIONS = ("eu", "us", "asia")
 RULES = rules()
@@ -52,9 +52,10 @@ def test_every_choice_of_a_look_is_the_searched_one(seed: int, hosts: int, specs
     rng = Random(seed)
     fleet = a_fleet(rng, hosts, specs)
     ranking = Ranking(fleet)
+    said: list[tuple[MapName, list[str]]] = []
     fleet.begin(T0)
 
-    for number in range(40):
+    for number in range(60):
         name, region = MapName(f"m{number}"), Region(rng.choice(REGIONS))
         chosen = ranking.choose(name, {region: 1}, backups, cooling={})
 
@@ -63,6 +64,33 @@ def test_every_choice_of_a_look_is_the_searched_one(seed: int, hosts: int, specs
             fleet.take(host)
         if rng.random() < 0.1 and chosen:
             fleet.take(chosen.hosts[0], -1)
+        if chosen and rng.random() < 0.3:
+            said.append((name, chosen.hosts))
+        if rng.random() < 0.3:
+            fleet.end()
+            tell(fleet, said, rng)
+            fleet.begin(T0 + number)
+
+
+def tell(fleet: Fleet, said: list[tuple[MapName, list[str]]], rng: Random) -> None:
+    """Between two looks: some of what was decided is committed, some of it is taken elsewhere, a host says more."""
+    events = [assign(name, hosts[0], hosts[1:]) for name, hosts in said]
+    said.clear()
+    if rng.random() < 0.2:
+        number = rng.randrange(len(fleet.world.hosts))
+        events.append(host_up(f"h{number}", net_mbps=rng.uniform(100, 900), slots=rng.randint(0, 4)))
+    if rng.random() < 0.3:
+        events += [assign(name, None) for name, state in fleet.world.maps.items() if state.assign and rng.random() < 0.3]
+    world = fleet.world
+    for event in events:
+        stream = event.declaration.stream
+        seq = (world.hosts_seq if stream is Stream.HOSTS else world.assignments_seq) + 1
+        before = world.map(event.map).assign if isinstance(event, MapAssign) else None
+        world.apply(Fact(stream, seq, event))
+        if isinstance(event, MapAssign):
+            fleet.mark_use(before, world.map(event.map).assign)
+        else:
+            fleet.mark(event.host)
 
 
 @pytest.mark.parametrize("length", [1, 8, 9, 12])
