@@ -29,6 +29,8 @@ from libs.bus.parser import Parser
 Receive = Callable[[bytes, bytes, bytes, bytes], None]
 """subject, reply subject, headers as they came (b"" for none), body."""
 
+FLUSH_BYTES = 16 * 1024
+"""With this much to say the server begins to work while we still make the rest."""
 WRITE_BUFFER_BYTES = 256 * 1024
 """Behind the socket; with more there, nats-py's flusher waits for it to drain."""
 PENDING_BYTES_MAX = 8 * 1024 * 1024
@@ -100,7 +102,9 @@ class Connection(Client):
             return False
         self._pending.append(command)
         self._pending_data_size += len(command)
-        if not self._flushing:
+        if self._pending_data_size > FLUSH_BYTES:
+            self._flush()
+        elif not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
         return True

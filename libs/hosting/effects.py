@@ -1,5 +1,6 @@
 """What a core asks its shell to do, and what comes of a write. Cores decide, shells perform (STYLE)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -92,5 +93,5 @@ class Core(Protocol):
     def on_gap(self, now_ms: int) -> None:
         """Core messages may have been missed: this process was paused or cut off."""
 
-    def step(self, now_ms: int) -> list[Effect]:
-        """What to do now."""
+    def step(self, now_ms: int) -> Iterable[Effect]:
+        """What to do now; to be performed one after the other, to the end, before the next input."""

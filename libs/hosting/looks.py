@@ -6,7 +6,7 @@ passed them. Replay builds the same look from the log and must come to the same 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -104,7 +104,8 @@ class Decider(Protocol):
         """Fold a fact into the world and the indexes over it."""
 
     def decide(self, look: Look) -> Iterable[MapAssign]:
-        """At most DECISIONS_MAX decisions, at most one a map. Changes nothing that facts do not change."""
+        """At most DECISIONS_MAX decisions, at most one a map; to be taken to the end before the next fact. Changes nothing that
+        facts do not change."""
 
 
 class DecidingCore:
@@ -164,17 +165,15 @@ class DecidingCore:
             self._floor = max(self._floor, outcome.last)
             self._unread[write.event.map] = outcome.last
 
-    def step(self, now_ms: int) -> list[Effect]:
+    def step(self, now_ms: int) -> Iterator[Effect]:
         if not self._caught_up or self._in_flight or not self._has_read_enough():
-            return []
+            return
         if now_ms >= self._next_tick_ms:
             self._next_tick_ms = now_ms + TICK_MS
-            if writes := self._look(now_ms, tick=True):
-                return writes
-        if self._news:
+            yield from self._look(now_ms, tick=True)
+        if self._news and not self._in_flight:
             self._news = False
-            return self._look(now_ms, tick=False)
-        return []
+            yield from self._look(now_ms, tick=False)
 
     def _has_read_enough(self) -> bool:
         """Its own writes, and all that the deciders of the assignments it knows had read: else it would judge an assignment
@@ -182,16 +181,14 @@ class DecidingCore:
         world, needs = self.world, self._needs
         return world.assignments_seq >= self._floor and world.hosts_seq >= needs.hosts and world.maps_seq >= needs.maps
 
-    def _look(self, now_ms: int, *, tick: bool) -> list[Effect]:
+    def _look(self, now_ms: int, *, tick: bool) -> Iterator[Effect]:
+        """Each decision as it is made: NATS writes the first while the last is still thought about."""
         look = Look(f"{self._name}.{self._looks}", now_ms, tick, self.world.basis, self._name, self._config)
-        decisions = self._decider.decide(look)
-        writes: list[Effect] = [
-            Append(decision, self._last_of(decision.map), trace=self._trace_of(decision.cause)) for decision in decisions
-        ]
-        if writes:
+        for decision in self._decider.decide(look):
+            self._in_flight += 1
+            yield Append(decision, self._last_of(decision.map), trace=self._trace_of(decision.cause))
+        if self._in_flight:
             self._looks += 1
-            self._in_flight = len(writes)
-        return writes
 
     def _last_of(self, name: MapName) -> int:
         """Last sequence of the map's subject. Above the assignment we know where the last message could not be read: it is

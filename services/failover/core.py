@@ -52,15 +52,15 @@ class Failover:
             if self._fleet is not None:
                 self._fleet.mark(host)
 
-    def decide(self, look: Look) -> list[MapAssign]:
+    def decide(self, look: Look) -> Iterator[MapAssign]:
         """Every map whose server is lost, given to the first usable backup, or to the VPS. No assignment breaks by time alone,
         so a tick look has nothing to do; but a map that waits for a host may get one when an exclusion ends."""
         if look.tick and self._fleet is None:
-            return []
+            return
         if self._fleet is not None:
             self._fleet.begin(look.at_ms)
         try:
-            return list(islice(self._lost(look), DECISIONS_MAX))
+            yield from islice(self._lost(look), DECISIONS_MAX)
         finally:
             self._used.clear()
             if self._fleet is not None:

@@ -57,13 +57,13 @@ class Scorer:
             if (name := getattr(event, "map", None)) is not None:
                 self._index(world.map(name))
 
-    def decide(self, look: Look) -> list[MapAssign]:
+    def decide(self, look: Look) -> Iterator[MapAssign]:
         """Every map that needs a host and has none, given one, or given to the VPS; in a tick look, what time made due."""
         if not look.tick and not self._unassigned:
-            return []
+            return
         self._fleet.begin(look.at_ms)
         try:
-            return list(islice(self._due(look) if look.tick else self._wanted(look, set()), DECISIONS_MAX))
+            yield from islice(self._due(look) if look.tick else self._wanted(look, set()), DECISIONS_MAX)
         finally:
             self._fleet.end()
 

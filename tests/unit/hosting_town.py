@@ -52,11 +52,11 @@ class Town:
 
     def scored(self, at_ms: int = T0, *, tick: bool = False) -> list[MapAssign]:
         """What the scorer decides now; nothing is applied."""
-        return self.scorer.decide(look_of(self.scorer, tick=tick, at_ms=at_ms))
+        return list(self.scorer.decide(look_of(self.scorer, tick=tick, at_ms=at_ms)))
 
     def failed(self, at_ms: int = T0, *, tick: bool = False) -> list[MapAssign]:
         """What failover decides now; nothing is applied."""
-        return self.failover.decide(look_of(self.failover, tick=tick, at_ms=at_ms))
+        return list(self.failover.decide(look_of(self.failover, tick=tick, at_ms=at_ms)))
 
     def turn(self, name: str, after_s: float) -> list[MapAssign]:
         """What the scorer decides at the first tick after after_s at which it is this map's turn."""

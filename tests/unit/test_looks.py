@@ -43,7 +43,7 @@ def wanting(*names: str) -> Callable[[Look], list[str]]:
 
 
 def appends(core: DecidingCore, now_ms: int = T0) -> list[Append]:
-    effects = core.step(now_ms)
+    effects = list(core.step(now_ms))
     assert all(isinstance(effect, Append) for effect in effects)
     return effects  # type: ignore[return-value]
 
@@ -53,23 +53,23 @@ def test_nothing_is_decided_before_the_streams_are_read() -> None:
     core = DecidingCore(decider, name=NAME, config="c")
     core.on_fact(Fact(Stream.MAPS, 1, enter()), T0)
 
-    assert core.step(LATE) == []
+    assert list(core.step(LATE)) == []
     assert decider.looks == []
 
     core.on_caught_up(LATE)
-    assert len(core.step(LATE)) == 1
+    assert len(list(core.step(LATE))) == 1
 
 
 def test_without_news_there_is_no_look() -> None:
     decider = Scripted()
     core, log = core_of(decider)
 
-    core.step(T0)
-    core.step(T0 + 1)
+    list(core.step(T0))
+    list(core.step(T0 + 1))
     assert len(decider.looks) == 1
 
     log.say(enter())
-    core.step(T0 + 2)
+    list(core.step(T0 + 2))
     assert len(decider.looks) == 2
 
 
@@ -91,12 +91,12 @@ def test_there_is_one_look_at_a_time() -> None:
     one, two = appends(core)
 
     log.say(enter("m3"))
-    assert core.step(LATE) == []
+    assert list(core.step(LATE)) == []
     core.on_settled(one, InDoubt("timeout"), T0)
-    assert core.step(LATE) == []
+    assert list(core.step(LATE)) == []
     core.on_settled(two, InDoubt("timeout"), T0)
 
-    assert len(core.step(LATE)) == 2
+    assert len(list(core.step(LATE))) == 2
     assert decider.looks[-1].id == "scorer-1.1"
 
 
@@ -106,10 +106,10 @@ def test_after_a_commit_it_waits_for_its_own_follower() -> None:
     (write,) = appends(core)
 
     core.on_settled(write, Committed(1), T0)
-    assert core.step(LATE) == []
+    assert list(core.step(LATE)) == []
 
     log.say(write.event)
-    assert len(core.step(LATE)) == 1
+    assert len(list(core.step(LATE))) == 1
 
 
 def test_the_follower_may_be_first() -> None:
@@ -117,10 +117,10 @@ def test_the_follower_may_be_first() -> None:
     (write,) = appends(core)
 
     log.say(write.event)
-    assert core.step(LATE) == []
+    assert list(core.step(LATE)) == []
     core.on_settled(write, Committed(1), T0)
 
-    assert len(core.step(LATE)) == 1
+    assert len(list(core.step(LATE))) == 1
 
 
 def test_refused_it_reads_what_was_written_and_decides_again() -> None:
@@ -129,7 +129,7 @@ def test_refused_it_reads_what_was_written_and_decides_again() -> None:
 
     core.on_settled(write, Refused(last=2), T0)
     log.say(assign("m9"))
-    assert core.step(LATE) == []
+    assert list(core.step(LATE)) == []
     log.say(assign("m1"))
 
     (again,) = appends(core, LATE)
@@ -156,12 +156,12 @@ def test_it_waits_until_it_has_read_what_the_decider_of_an_assignment_had_read()
     core, log = core_of(Scripted(wanting("m1")))
 
     log.say(assign("m2", basis=Basis(hosts=1, maps=2, assignments=0)))
-    assert core.step(LATE) == []
+    assert list(core.step(LATE)) == []
     log.say(enter(), enter())
-    assert core.step(LATE) == []
+    assert list(core.step(LATE)) == []
     log.say(host_up())
 
-    assert len(core.step(LATE)) == 1
+    assert len(list(core.step(LATE))) == 1
 
 
 def test_in_doubt_it_looks_again_at_once_for_compare_and_set_lets_one_win() -> None:
@@ -179,7 +179,7 @@ def test_a_tick_comes_every_quarter_second_and_goes_before_the_news() -> None:
 
     for at_ms in (T0, T0 + TICK_MS - 1, T0 + TICK_MS, T0 + TICK_MS + 1, T0 + 2 * TICK_MS):
         log.say(enter())
-        core.step(at_ms)
+        list(core.step(at_ms))
 
     ticks = [(look.at_ms - T0, look.tick) for look in decider.looks]
     assert ticks == [(0, False), (249, False), (250, True), (250, False), (251, False), (500, True), (500, False)]
@@ -257,9 +257,9 @@ def test_a_look_decides_at_most_as_much_as_was_agreed_and_the_next_goes_on(monke
     log.say(*map(enter, names))
     Log(lost.on_fact).say(*(assign(name, "gone") for name in names))
 
-    first = entered.decide(look_at(entered.world))
+    first = list(entered.decide(look_at(entered.world)))
     log.say(*first)
-    second = entered.decide(look_at(entered.world))
+    second = list(entered.decide(look_at(entered.world)))
 
     assert [one.map for one in first + second] == names
     assert [one.map for one in lost.decide(look_at(lost.world))] == names[:3]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from libs.config import Settings
 from libs.events import Fact, HostId, MapAssign, MapName, Region, Stream
 from libs.hosting.fleet import COLUMNS_MAX, Fleet
-from libs.hosting.ranking import AHEAD, Choice, Ranking
+from libs.hosting.ranking import AHEAD, CANDIDATES, Choice, Ranking
 from libs.hosting.score import PPM
 from libs.hosting.world import World
 from tests.unit import hosting_oracle as oracle
@@ -73,7 +73,7 @@ def assert_exact(ranked: Ranked, wish: Wish, backups: int) -> None:
     if chosen is not None and expected is not None:
         assert (chosen.hosts, round(chosen.score * PPM)) == expected
         scores = oracle.open_scores(ranked.world, ranked.settings, wish)
-        assert [round(one.score * PPM) for one in chosen.candidates] == sorted(scores.values(), reverse=True)[:8]
+        assert [round(one.score * PPM) for one in chosen.candidates] == sorted(scores.values(), reverse=True)[:CANDIDATES]
         assert all(round(one.score * PPM) == scores[one.host] for one in chosen.candidates)
 
 
