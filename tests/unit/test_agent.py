@@ -1,0 +1,231 @@
+"""The agent: which orders it obeys, what it says, and that nothing it says is made up."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from libs.bus.memory import MemoryServer
+from libs.events import CheckKind, HostCheck, HostCheckReply, HostId, HostMetrics, HostOrder, MapName, OrderedMap, Region
+from libs.runtime.clock import Clock
+from services.agent import __main__ as command
+from services.agent.core import FIRST_INTERVAL_MS, Agent, Identity, Measured
+from services.agent.machine import SAMPLES_MIN, WINDOW, NoMapServers, RealMachine, percentiles
+from services.agent.shell import AgentShell
+from services.agent.simulated import START_MS, SimulatedMachine, SimulatedMapServers
+
+ME = Identity(HostId("me"), 7, Region("eu"))
+FIELD, DUNGEON = MapName("a_fild01"), MapName("a_dun01")
+BOUND_S = 10.0
+Eventually = Callable[..., Awaitable[None]]
+
+
+def order(*maps: MapName, lease: int = 1, as_of: int = 1, host: str = "me", interval_ms: int = 200) -> HostOrder:
+    wanted = {name: OrderedMap(tenure=as_of, role="primary") for name in maps}
+    return HostOrder(host=HostId(host), at_ms=1, as_of=as_of, lease=lease, interval_ms=interval_ms, maps=wanted)
+
+
+def test_an_order_is_obeyed_whole():
+    agent = Agent(ME)
+
+    assert agent.interval_ms == FIRST_INTERVAL_MS
+    assert agent.on_order(order(FIELD, DUNGEON, interval_ms=350))
+    assert set(agent.wanted) == {FIELD, DUNGEON}
+    assert agent.interval_ms == 350
+    assert agent.on_order(order(as_of=2))
+    assert agent.wanted == {}
+
+
+def test_an_order_for_another_host_is_not_obeyed():
+    agent = Agent(ME)
+
+    assert not agent.on_order(order(FIELD, host="you"))
+    assert agent.wanted == {}
+
+
+@pytest.mark.parametrize(
+    ("lease", "as_of", "obeyed"),
+    [(2, 10, True), (2, 11, True), (3, 1, True), (2, 9, False), (1, 99, False)],
+)
+def test_an_older_order_is_not_obeyed(lease: int, as_of: int, obeyed: bool):
+    agent = Agent(ME)
+    agent.on_order(order(FIELD, lease=2, as_of=10))
+
+    assert agent.on_order(order(DUNGEON, lease=lease, as_of=as_of)) is obeyed
+    assert set(agent.wanted) == {DUNGEON if obeyed else FIELD}
+
+
+@given(st.permutations([(lease, as_of) for lease in (1, 2, 3) for as_of in (1, 5, 9)]))
+@settings(derandomize=True, deadline=None, database=None)
+def test_whatever_the_order_they_come_in_the_newest_is_the_last_obeyed(arrivals: list[tuple[int, int]]):
+    agent = Agent(ME)
+
+    for lease, as_of in arrivals:
+        agent.on_order(order(MapName(f"m{lease}{as_of}"), lease=lease, as_of=as_of))
+        agent.on_order(order(MapName(f"m{lease}{as_of}"), lease=lease, as_of=as_of))  # twice: the bus may repeat
+
+    assert set(agent.wanted) == {"m39"}
+
+
+def test_heartbeats_are_numbered_and_carry_what_was_measured():
+    agent, servers = Agent(ME), NoMapServers()
+    servers.obey({FIELD: OrderedMap(tenure=3, role="primary")}, 0)
+
+    first = agent.metrics(Measured(cpu_ghz=4.2, region_rtt_ms={Region("eu"): None}), servers.reports(0), 50)
+    second = agent.metrics(Measured(), {}, 60, leaving=True)
+
+    assert (first.seq, second.seq) == (1, 2)
+    assert (first.host, first.account_id, first.region, first.at_ms) == ("me", 7, "eu", 50)
+    assert (first.cpu_ghz, first.cpu_cores, first.region_rtt_ms) == (4.2, None, {"eu": None})
+    assert first.maps[FIELD].state == "failed", "an agent that cannot run map-servers says so at once"
+    assert (first.leaving, second.leaving) == (False, True)
+
+
+def test_the_proof_is_a_chain_of_hashes_over_nonce_and_host():
+    check = HostCheck(host=HostId("me"), at_ms=1, kind=CheckKind.CPU, nonce="0123456789abcdef", rounds=3)
+
+    expected = b"0123456789abcdef:me"
+    for _ in range(3):
+        expected = sha256(expected).digest()
+    assert Agent(ME).answer(check) == HostCheckReply(proof=expected.hex())
+
+
+def test_percentiles_want_a_few_samples_first():
+    assert percentiles([10.0] * (SAMPLES_MIN - 1)) == (None, None)
+    assert percentiles([10.0] * SAMPLES_MIN) == (10.0, 0.0)
+    assert percentiles([float(ms) for ms in range(101)]) == pytest.approx((50.0, 45.0))
+
+
+def test_a_real_machine_says_only_what_it_has_measured():
+    machine = RealMachine("203.0.113.1", 6121)
+
+    new = machine.measure()
+    for _ in range(3 * WINDOW):
+        machine.observe_round_trip(0.001)
+    for _ in range(WINDOW):
+        machine.observe_round_trip(0.020)
+    measured = machine.measure()
+
+    assert (new.latency_ms, new.jitter_ms) == (None, None)
+    assert (measured.latency_ms, measured.jitter_ms) == pytest.approx((20.0, 0.0)), "only the newest round trips count"
+    assert (measured.net_mbps, measured.packet_rate, measured.region_rtt_ms, measured.bundle) == (None, None, None, None)
+    assert (measured.address, measured.port) == ("203.0.113.1", 6121)
+    assert measured.cpu_cores == psutil.cpu_count(logical=True)
+    assert measured.free_ram_mb is not None
+    assert 0 < measured.free_ram_mb <= psutil.virtual_memory().total / 2**20
+    assert measured.cpu_ghz is None or 0.1 < measured.cpu_ghz < 10
+
+
+def test_a_clock_nobody_states_is_absent(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(psutil, "cpu_freq", lambda: None)
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "processor : 0\n")
+
+    assert RealMachine(None, 6121).measure().cpu_ghz is None
+
+
+def test_simulated_map_servers_start_are_ready_and_stop():
+    servers = SimulatedMapServers(random.Random(1))
+    wanted = {name: OrderedMap(tenure=4, role="primary") for name in (FIELD, DUNGEON)}
+
+    servers.obey(wanted, now_ms=1_000)
+
+    assert {report.state for report in servers.reports(1_000 + START_MS[0] - 1).values()} == {"starting"}
+    assert {report.state for report in servers.reports(1_000 + START_MS[1]).values()} == {"ready"}
+    servers.obey({FIELD: OrderedMap(tenure=9, role="backup")}, now_ms=9_000)
+    assert {name: (report.tenure, report.state) for name, report in servers.reports(9_000).items()} == {FIELD: (9, "ready")}
+    servers.close()
+    assert servers.reports(9_000) == {}
+
+
+def test_simulated_map_servers_may_fail_to_start():
+    servers = SimulatedMapServers(random.Random(1), fail_ratio=1.0)
+
+    servers.obey({FIELD: OrderedMap(tenure=4, role="primary")}, now_ms=0)
+
+    assert servers.reports(0)[FIELD].state == "starting"
+    assert servers.reports(START_MS[1])[FIELD].state == "failed"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--host-id", "a.b"],
+        ["--host-id", "x" * 33],
+        ["--host-id", "me", "--account", "-1"],
+        ["--host-id", "me", "--account", "4294967296"],
+        ["--host-id", "me", "--port", "65536"],
+        ["--host-id", "me", "--region", "*"],
+    ],
+)
+def test_wrong_arguments_are_a_matter_of_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        command.parse(arguments)
+
+    assert ended.value.code == 2
+    assert "error:" in capsys.readouterr().err
+
+
+class Operator:
+    """Hears and orders an agent over a bus in memory."""
+
+    def __init__(self, server: MemoryServer) -> None:
+        self.bus = server.connect("operator")
+        self.beats: list[HostMetrics] = []
+
+    async def listen(self) -> None:
+        await self.bus.hear(HostMetrics, self.beats.append)
+
+    async def beat(self, number: int, eventually: Eventually) -> HostMetrics:
+        await eventually(lambda: len(self.beats) >= number)
+        return self.beats[number - 1]
+
+
+async def shell_of(server: MemoryServer) -> tuple[Operator, asyncio.Task[None], asyncio.Event]:
+    operator, stopped = Operator(server), asyncio.Event()
+    await operator.listen()
+    rng = random.Random(1)
+    machine = SimulatedMachine(Measured(cpu_ghz=4.0), rng)
+    shell = AgentShell(Agent(ME), server.connect("me"), machine, SimulatedMapServers(rng), Clock())
+    return operator, asyncio.create_task(shell.run(stopped)), stopped
+
+
+async def test_the_shell_beats_obeys_answers_and_says_goodbye(eventually: Eventually):
+    server = MemoryServer()
+    operator, running, stopped = await shell_of(server)
+
+    await operator.beat(1, eventually)
+    operator.bus.say(order(FIELD, interval_ms=60_000))
+    started = await operator.beat(2, eventually)
+    ready = await operator.beat(3, eventually)
+    proof = await operator.bus.ask(
+        HostCheck(host=HostId("me"), at_ms=1, kind=CheckKind.PRESENCE, nonce="0123456789abcdef"), BOUND_S
+    )
+    stopped.set()
+    goodbye = await operator.beat(4, eventually)
+    operator.bus.say(order(as_of=2))
+    await asyncio.wait_for(running, BOUND_S)
+
+    assert started.maps[FIELD].state == "starting"
+    assert ready.maps[FIELD].state == "ready", "said at once, not at the next heartbeat in a minute"
+    assert isinstance(proof, HostCheckReply)
+    assert len(proof.proof) == 64
+    assert goodbye.leaving
+
+
+async def test_a_cancelled_shell_leaves_nothing_running(eventually: Eventually):
+    before = asyncio.all_tasks()
+    operator, running, _ = await shell_of(MemoryServer())
+    await operator.beat(1, eventually)
+
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await operator.bus.close()
+
+    await eventually(lambda: not asyncio.all_tasks() - before)
