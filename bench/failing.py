@@ -70,7 +70,7 @@ def failover_bytes() -> int:
         seqs[stream] += 1
         core.on_fact(Fact(stream, seqs[stream], event), facts.AT_MS)
     core.on_caught_up(facts.AT_MS)
-    writes = core.step(facts.AT_MS)
+    writes = list(core.step(facts.AT_MS))
     assert len(writes) == MAPS, "the first look moves them all"
     assert isinstance(writes[0], Append)
     return len(encode(writes[0].event))

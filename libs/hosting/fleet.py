@@ -45,6 +45,7 @@ class Fleet:
         self._row: dict[HostId, int] = {}
         self._used: list[int] = []
         self._gate: list[Gate | None] = []
+        self._standing: list[Gate | None] = []
         self._is_open: list[bool] = []
         self._open = 0
         self._adjust_ppm = np.full(ROWS_AT_FIRST, SHUT, dtype=np.int64)
@@ -116,6 +117,7 @@ class Fleet:
         if (end_ms := host.excluded_until_ms) != self._ends_ms.get(row, 0):
             self._ends_ms[row] = end_ms
             self._same_ms = range(0)
+        self._standing[row] = standing_gate(host, self.rules, self.now_ms)
         self._adjust(row)
 
     def _renew_use(self, host: HostId) -> None:
@@ -242,7 +244,7 @@ class Fleet:
         shift, is_open = SHUT, False
         self._overfull.discard(row)
         if host.up is not None and host.is_up:
-            gate = standing_gate(host, self.rules, self.now_ms)
+            gate = self._standing[row]
             if gate is None and used >= host.up.slots:
                 gate = Gate.FULL
             if used > host.up.slots:
@@ -272,6 +274,7 @@ class Fleet:
             min((end for end in ends if end > at_ms), default=FOREVER_MS),
         )
         for row in self._ends_ms:
+            self._standing[row] = standing_gate(self.hosts[row], self.rules, at_ms)
             self._adjust(row)
 
     def _new_row(self, host: Host) -> int:
@@ -284,6 +287,7 @@ class Fleet:
         self.regions.append(0)
         self.networks.append(0)
         self._gate.append(None)
+        self._standing.append(None)
         self._is_open.append(False)
         if row >= len(self._adjust_ppm):
             self._adjust_ppm = np.concatenate([self._adjust_ppm, np.full(row, SHUT, dtype=np.int64)])

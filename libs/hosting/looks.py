@@ -132,7 +132,8 @@ class DecidingCore:
         self._news = True
         if isinstance(fact.event, MapAssign):
             needs, basis = self._needs, fact.event.basis
-            self._needs = Basis(max(needs.hosts, basis.hosts), max(needs.maps, basis.maps), 0)
+            if basis.hosts > needs.hosts or basis.maps > needs.maps:
+                self._needs = Basis(max(needs.hosts, basis.hosts), max(needs.maps, basis.maps), 0)
         if fact.trace is not None and fact.stream is not Stream.ASSIGNMENTS:
             self._traces[fact.stream, fact.seq] = fact.trace
             if len(self._traces) > TRACES_MAX:

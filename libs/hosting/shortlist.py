@@ -1,7 +1,7 @@
 """The best rows for players of one region, kept in order while slot after slot is taken.
 
-A burst of enters asks the same question a hundred times, and each answer changes two rows. Exact: scores only fall while it is
-in use, so a row outside the list never rises above `_floor`; where the list cannot tell, it says so and the fleet is searched.
+A burst of enters asks the same question a hundred times, and each answer changes two rows. Exact: scores only fall while a list
+is in use, so a row outside it never rises above its floor; where the list cannot tell, it says so and the fleet is searched.
 """
 
 from bisect import insort
@@ -11,39 +11,75 @@ from libs.events import Candidate, MapName, Region, Terms
 from libs.hosting.fleet import SHUT, Fleet
 from libs.hosting.score import PPM, tie_break
 
-LENGTH = 160
+LENGTH = 128
 """Rows kept: a look's slots are taken from the best, and what falls out is not missed for long."""
 
 
 class Shortlist:
-    """Valid as long as `Fleet.version` stays."""
+    """Valid as long as `Fleet.version` stays. The primary is asked of all rows; its backups of those outside its region."""
 
     def __init__(self, fleet: Fleet, region: Region) -> None:
+        self._fleet, self._region = fleet, region
+        self._all = _Kept(fleet, region, None)
+        self._outside: dict[int, _Kept] = {}
+        self._candidates: dict[int, tuple[int, Candidate]] = {}
+
+    def best(self, wanted: int, name: MapName) -> list[int] | None:
+        """The `wanted` best open rows, best first, ties by tie_break; fewer where fewer are open; None: cannot tell."""
+        return self._all.take(wanted, name, lambda _: True)
+
+    def apart(self, first: int, wanted: int, name: MapName) -> list[int] | None:
+        """The best open rows that share no failure domain with `first`; None: there are too few, or it cannot tell."""
+        fleet = self._fleet
+        region, networks, network = fleet.regions[first], fleet.networks, fleet.networks[first]
+        if (kept := self._outside.get(region)) is None:
+            kept = self._outside[region] = _Kept(fleet, self._region, region)
+        found = kept.take(wanted, name, lambda row: networks[row] != network)
+        if found is None:  # used up
+            del self._outside[region]
+        return found if found is not None and len(found) == wanted else None
+
+    def score(self, row: int) -> int:
+        """Of a row just returned by `best`, ppm."""
+        return self._all.score(row)
+
+    def candidate(self, row: int) -> Candidate:
+        """A row just returned by `best`, as it is told."""
+        fleet, adjust = self._fleet, self._fleet.adjust[row]
+        known = self._candidates.get(row)
+        if known is None or known[0] != adjust:
+            base, latency = self._all.base[row]
+            cpu, ram, network, stability = fleet.shown[row]
+            terms = Terms(cpu, ram, network, latency / PPM, stability, -adjust / PPM)
+            known = self._candidates[row] = (adjust, Candidate(fleet.hosts[row].id, (base + adjust) / PPM, terms))
+        return known[1]
+
+
+class _Kept:
+    """Some of the best rows in order, and the best score of those left out. outside: a region (its number) whose hosts do not
+    count, None for none."""
+
+    def __init__(self, fleet: Fleet, region: Region, outside: int | None) -> None:
         self._fleet = fleet
         scores = fleet.scores({region: 1})
+        if outside is not None:
+            scores[fleet.region[: len(scores)] == outside] = SHUT
         kept = min(LENGTH, len(scores))
         order = scores.argpartition(len(scores) - kept)[::-1]
         rows = order[:kept].tolist()
         self._floor = int(scores[order[kept:]].max()) if kept < len(scores) else SHUT // 2
-        self._base: dict[int, tuple[int, int]] = dict(zip(rows, fleet.columns(region, rows), strict=True))
+        self.base: dict[int, tuple[int, int]] = dict(zip(rows, fleet.columns(region, rows), strict=True))
         self._order = sorted((-score, row) for row, score in zip(rows, scores[rows].tolist(), strict=True) if score > SHUT // 2)
-        self._candidates: dict[int, Candidate] = {}
 
-    def best(self, wanted: int, name: MapName) -> list[int] | None:
-        """The `wanted` best open rows, best first, ties by tie_break; fewer where fewer are open; None: cannot tell."""
-        return self._take(0, wanted, name, lambda _: True)
+    def score(self, row: int) -> int:
+        score: int = self.base[row][0] + self._fleet.adjust[row]
+        return score
 
-    def apart(self, first: int, wanted: int, name: MapName) -> list[int] | None:
-        """The best open rows that share no failure domain with `first`; None: the list is too short to tell."""
-        regions, networks = self._fleet.regions, self._fleet.networks
-        region, network = regions[first], networks[first]
-        found = self._take(0, wanted, name, lambda row: regions[row] != region and networks[row] != network)
-        return found if found is not None and len(found) == wanted else None
-
-    def _take(self, at: int, wanted: int, name: MapName, fits: Callable[[int], bool]) -> list[int] | None:
+    def take(self, wanted: int, name: MapName, fits: Callable[[int], bool]) -> list[int] | None:
+        """The `wanted` best rows that fit, ties by tie_break; fewer where there are fewer; None: cannot tell."""
         if wanted <= 0:
             return []
-        order = self._order
+        order, at = self._order, 0
         found: list[tuple[int, int]] = []
         while self._fresh(at):
             entry = order[at]
@@ -64,30 +100,13 @@ class Shortlist:
 
     def _fresh(self, at: int) -> bool:
         """Brings the entry at this place up to date: what fell moves down or out. False where the list ends."""
-        order, base, adjust = self._order, self._base, self._fleet.adjust
+        order, base, adjust = self._order, self.base, self._fleet.adjust
         while at < len(order):
             negative, row = order[at]
             score = base[row][0] + adjust[row]
             if -negative == score:
                 return True
             del order[at]
-            self._candidates.pop(row, None)
             if score > self._floor:
                 insort(order, (-score, row))
         return False
-
-    def score(self, row: int) -> int:
-        """Of a row just returned by `best`, ppm."""
-        score: int = self._base[row][0] + self._fleet.adjust[row]
-        return score
-
-    def candidate(self, row: int) -> Candidate:
-        """A row just returned by `best`, as it is told."""
-        if (known := self._candidates.get(row)) is None:
-            fleet = self._fleet
-            base, latency = self._base[row]
-            adjust = fleet.adjust[row]
-            cpu, ram, network, stability = fleet.shown[row]
-            terms = Terms(cpu, ram, network, latency / PPM, stability, -adjust / PPM)
-            known = self._candidates[row] = Candidate(fleet.hosts[row].id, (base + adjust) / PPM, terms)
-        return known
