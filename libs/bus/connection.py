@@ -24,12 +24,13 @@ from nats.protocol.parser import PERMISSIONS_ERR
 
 from libs.bus.errors import BusUnavailable
 from libs.bus.guard import end, guarded
+from libs.bus.own import OwnWrites
 from libs.bus.parser import Parser
 
 Receive = Callable[[bytes, bytes, bytes, bytes], None]
 """subject, reply subject, headers as they came (b"" for none), body."""
 
-FLUSH_BYTES = 16 * 1024
+FLUSH_BYTES = 48 * 1024
 """With this much to say the server begins to work while we still make the rest."""
 WRITE_BUFFER_BYTES = 256 * 1024
 """Behind the socket; with more there, nats-py's flusher waits for it to drain."""
@@ -76,6 +77,7 @@ class Connection(Client):
         self._requests: dict[int, asyncio.Future[tuple[bytes, bytes]]] = {}
         self._request_number = 0
         self._reply_prefix = b""
+        self.own = OwnWrites()
         self._up = False
         self._flushing = False
         self.closing = False

@@ -1,6 +1,6 @@
 """From a message's bytes to a `Fact`. Pure; the only place where headers are read."""
 
-from libs.events import Fact, MalformedEvent, Stream, decode
+from libs.events import Event, Fact, MalformedEvent, Stream, decode
 
 SCHEMA = b"Kafra-Schema"
 TRACE = b"traceparent"
@@ -29,10 +29,12 @@ def name_of(subject: bytes) -> str:
 
 
 def fact_from(
-    stream: Stream, seq: int, stored_ms: int, *, subject: bytes, headers: bytes, body: bytes
+    stream: Stream, seq: int, stored_ms: int, *, subject: bytes, headers: bytes, body: bytes, own: Event | None = None
 ) -> tuple[Fact, MalformedEvent | None]:
-    """The fact in a stored message; with event None, and why, where it could not be read."""
+    """The fact in a stored message; with event None, and why, where it could not be read. own: the event, where it is known."""
     trace = header(headers, TRACE) if headers else None
+    if own is not None:
+        return Fact(stream, seq, own, stored_ms, trace), None
     try:
         event = decode(name_of(subject), body, schema_of(headers))
     except MalformedEvent as error:

@@ -190,7 +190,8 @@ class StreamFollower:
         self._consumer_seq = consumer_seq
         if seq > self.seq:
             self.seq = seq
-            fact, malformed = fact_from(self.stream, seq, stored_ns // 1_000_000, subject=subject, headers=headers, body=body)
+            own, stored_ms = self._connection.own.seen(subject, body), stored_ns // 1_000_000
+            fact, malformed = fact_from(self.stream, seq, stored_ms, subject=subject, headers=headers, body=body, own=own)
             try:
                 if malformed is not None:
                     self._on_malformed(fact, malformed, body)

@@ -168,8 +168,10 @@ class Publisher:
             if append.scope is not None:
                 lines += b"Nats-Expected-Last-Subject-Sequence-Subject: %b\r\n" % append.scope.encode()
         size = len(lines) + 12
+        subject = write.subject.encode()
+        self._connection.own.wrote(subject, body, append.event)
         return b"HPUB %b %b.%d %d %d\r\nNATS/1.0\r\n%b\r\n%b\r\n" % (
-            write.subject.encode(),
+            subject,
             self._inbox.encode(),
             number,
             size,

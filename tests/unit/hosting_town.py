@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from libs.config import Settings
-from libs.events import Event, Fact, HostId, MapAssign, MapName, NodeName
+from libs.events import Event, Fact, HostId, MapAssign, MapName, NodeName, decode, encode, subject_of
 from libs.hosting.looks import TICK_MS, Decider, Look
 from libs.hosting.score import name_hash
 from libs.hosting.world import MapState, World
@@ -52,11 +52,11 @@ class Town:
 
     def scored(self, at_ms: int = T0, *, tick: bool = False) -> list[MapAssign]:
         """What the scorer decides now; nothing is applied."""
-        return list(self.scorer.decide(look_of(self.scorer, tick=tick, at_ms=at_ms)))
+        return readable(self.scorer.decide(look_of(self.scorer, tick=tick, at_ms=at_ms)))
 
     def failed(self, at_ms: int = T0, *, tick: bool = False) -> list[MapAssign]:
         """What failover decides now; nothing is applied."""
-        return list(self.failover.decide(look_of(self.failover, tick=tick, at_ms=at_ms)))
+        return readable(self.failover.decide(look_of(self.failover, tick=tick, at_ms=at_ms)))
 
     def turn(self, name: str, after_s: float) -> list[MapAssign]:
         """What the scorer decides at the first tick after after_s at which it is this map's turn."""
@@ -76,6 +76,14 @@ class Town:
             self.say(*by_failover, *by_scorer)
             written += by_failover + by_scorer
         raise AssertionError(f"no quiet after {LOOKS_MAX} looks; last: {written[-3:]}")
+
+
+def readable(decisions: Iterable[MapAssign]) -> list[MapAssign]:
+    """The decisions, each of which its readers must be able to read (libs/bus/own.py relies on it)."""
+    made = list(decisions)
+    for decision in made:
+        assert decode(subject_of(decision), encode(decision)) == decision
+    return made
 
 
 def assert_disjoint(*decided: Sequence[MapAssign]) -> None:
