@@ -1,0 +1,117 @@
+"""A registry driven as a shell drives it, by a hand-wound clock; for the tests of services/registry."""
+
+from typing import Any
+
+from libs.config import Settings
+from libs.events import (
+    Event,
+    HostDown,
+    HostId,
+    HostMetrics,
+    HostOrder,
+    HostUp,
+    MapName,
+    MapReport,
+    NodeName,
+    Region,
+)
+from libs.hosting.effects import Append, Committed, Outcome, Refused, Say
+from services.registry.core import Registry
+from tests.unit.builders import T0, Log, rules
+
+IDLE_MS, BUSY_MS, SILENCE_MS, SUSPICION_MS = 2_000, 500, 2_500, 1_000
+IDLE_SILENCE_MS = SILENCE_MS + IDLE_MS - BUSY_MS
+STEP_MS = 50
+
+
+class Bench:
+    """A registry, its log and its clock. `up`, `down`, `orders`: what it has said, oldest first."""
+
+    def __init__(self, *, active: bool = True, **groups: dict[str, Any]) -> None:
+        groups.setdefault("monitoring", {"heartbeat_idle_ms": IDLE_MS, "heartbeat_busy_ms": BUSY_MS})
+        self.settings: Settings = rules(**groups)
+        self.now_ms = T0
+        self.registry = Registry(self.settings, name=NodeName("registry-1"), started_ms=T0)
+        self.log = Log(lambda fact: self.registry.on_fact(fact, self.now_ms))
+        self.refuse = False
+        self.said: list[Event] = []
+        self.written: list[Append] = []
+        self.registry.on_caught_up(T0)
+        if active:
+            self.registry.on_lease(1, T0)
+
+    def beat(self, host: str = "h1", **values: Any) -> None:
+        self.registry.on_heard(metrics(host, **values), self.now_ms)
+        self.step()
+
+    def beat_for(self, duration_ms: int, *hosts: str, every_ms: int = BUSY_MS, **values: Any) -> None:
+        """Time passes while these hosts beat."""
+        end_ms = self.now_ms + duration_ms
+        while self.now_ms < end_ms:
+            for host in hosts:
+                self.beat(host, **values)
+            self.wait(every_ms)
+
+    def wait(self, duration_ms: int) -> None:
+        """Time passes, stepped as a shell does."""
+        end_ms = self.now_ms + duration_ms
+        while self.now_ms < end_ms:
+            self.now_ms = min(end_ms, self.now_ms + STEP_MS)
+            self.step()
+
+    def step(self) -> None:
+        for effect in self.registry.step(self.now_ms):
+            if isinstance(effect, Append):
+                self.written.append(effect)
+                self.settle(effect, Refused(self.last_of(effect)) if self.refuse else None)
+            elif isinstance(effect, Say):
+                self.said.append(effect.event)
+
+    def settle(self, write: Append, outcome: Outcome | None = None) -> None:
+        """None: it is committed."""
+        outcome = outcome or Committed(self.log.say(write.event).seq)
+        self.registry.on_settled(write, outcome, self.now_ms)
+
+    def last_of(self, write: Append) -> int:
+        return self.registry.world.host(write.event.host).fact_seq
+
+    @property
+    def events(self) -> list[Event]:
+        return [write.event for write in self.written]
+
+    @property
+    def ups(self) -> list[HostUp]:
+        return [event for event in self.events if isinstance(event, HostUp)]
+
+    @property
+    def downs(self) -> list[HostDown]:
+        return [event for event in self.events if isinstance(event, HostDown)]
+
+    @property
+    def orders(self) -> list[HostOrder]:
+        return [event for event in self.said if isinstance(event, HostOrder)]
+
+
+def metrics(host: str = "h1", maps: dict[str, MapReport] | None = None, leaving: bool = False, **values: Any) -> HostMetrics:
+    fields = {
+        "account_id": 1,
+        "at_ms": T0 + 3_600_000,  # a player's clock is never to be trusted
+        "seq": 1,
+        "address": "192.0.2.7",
+        "port": 6121,
+        "region": Region("eu"),
+        "cpu_ghz": 4.0,
+        "cpu_cores": 4,
+        "free_ram_mb": 9_000.0,
+        "net_mbps": 500.0,
+        "latency_ms": 15.0,
+        "jitter_ms": 2.0,
+        "packet_rate": 500.0,
+        "region_rtt_ms": {Region("eu"): 15.0},
+    }
+    running = {MapName(name): report for name, report in (maps or {}).items()}
+    return HostMetrics(host=HostId(host), maps=running, leaving=leaving, **{**fields, **values})
+
+
+def report(state: str = "ready", tenure: int = 1) -> MapReport:
+    return MapReport(tenure=tenure, state=state)
