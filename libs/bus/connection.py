@@ -26,6 +26,7 @@ from libs.bus.errors import BusUnavailable
 from libs.bus.guard import end, guarded
 from libs.bus.own import OwnWrites
 from libs.bus.parser import Parser
+from libs.bus.words import publish_command
 
 Receive = Callable[[bytes, bytes, bytes, bytes], None]
 """subject, reply subject, headers as they came (b"" for none), body."""
@@ -290,21 +291,6 @@ class Connection(Client):
     def _tell(self, up: bool) -> None:
         for watcher in list(self.watchers):
             guarded(watcher, up)
-
-
-def publish_command(subject: str, body: bytes, *, reply: str = "", headers: bytes = b"") -> bytes:
-    """headers: lines `Key: value\r\n`, without the first line and the last empty one."""
-    if not headers:
-        return b"PUB %b %b %d\r\n%b\r\n" % (subject.encode(), reply.encode(), len(body), body)
-    size = len(headers) + 12  # NATS/1.0 and two line ends
-    return b"HPUB %b %b %d %d\r\nNATS/1.0\r\n%b\r\n%b\r\n" % (
-        subject.encode(),
-        reply.encode(),
-        size,
-        size + len(body),
-        headers,
-        body,
-    )
 
 
 def reconnect_wait(servers: list[Server], _info: dict[str, Any]) -> tuple[Server | None, float]:

@@ -5,12 +5,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from libs.bus.connection import Connection, publish_command
+from libs.bus.connection import Connection
 from libs.bus.errors import AuthorizationFailed, BusUnavailable
 from libs.bus.facts import name_of, schema_of
 from libs.bus.guard import end, guarded
 from libs.bus.port import Subscription
-from libs.bus.words import body_of, header_lines
+from libs.bus.words import body_of, header_lines, publish_command
 from libs.events import Event, MalformedEvent, Reply, decode, decode_reply, subject_of
 
 SUBSCRIBE_TIMEOUT_S = 5.0

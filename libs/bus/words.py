@@ -27,3 +27,18 @@ def header_lines(event: Event, trace: str | None = None) -> bytes:
     """The headers of an event, each ended by a line end. A trace that is none is left out: it came from a stranger."""
     headers = headers_for(event, trace if trace and _TRACE.match(trace) else None)
     return "".join(f"{key}: {value}\r\n" for key, value in headers.items()).encode()
+
+
+def publish_command(subject: str, body: bytes, *, reply: str = "", headers: bytes = b"") -> bytes:
+    """headers: lines `Key: value\r\n`, without the first line and the last empty one."""
+    if not headers:
+        return b"PUB %b %b %d\r\n%b\r\n" % (subject.encode(), reply.encode(), len(body), body)
+    size = len(headers) + 12  # NATS/1.0 and two line ends
+    return b"HPUB %b %b %d %d\r\nNATS/1.0\r\n%b\r\n%b\r\n" % (
+        subject.encode(),
+        reply.encode(),
+        size,
+        size + len(body),
+        headers,
+        body,
+    )

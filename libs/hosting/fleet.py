@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from libs.events import HostId, MapAssign, MapName, Region
 from libs.hosting.eligibility import Gate, standing_gate
 from libs.hosting.rules import Rules
-from libs.hosting.score import PPM, Weights, latency_term, load_ppm, name_hash, shares, static_ppm, static_terms
+from libs.hosting.score import PPM, Weights, latency_term, load_ppm, name_hash, name_number, shares, static_ppm, static_terms
 from libs.hosting.world import FOREVER_MS, Host, World
 
 SHUT = -(10**12)
@@ -112,8 +112,8 @@ class Fleet:
             self.shown[row] = (cpu, ram, network, stability)
             for region in self._by_region:
                 self._place(row, host, base, region)
-            self.region[row] = self.regions[row] = _number(host.up.region)
-            self.network[row] = self.networks[row] = _number(host.up.network)
+            self.region[row] = self.regions[row] = name_number(host.up.region)
+            self.network[row] = self.networks[row] = name_number(host.up.network)
         if (end_ms := host.excluded_until_ms) != self._ends_ms.get(row, 0):
             self._ends_ms[row] = end_ms
             self._same_ms = range(0)
@@ -291,17 +291,9 @@ class Fleet:
         self._is_open.append(False)
         if row >= len(self._adjust_ppm):
             self._adjust_ppm = np.concatenate([self._adjust_ppm, np.full(row, SHUT, dtype=np.int64)])
-            self.region, self.network = _doubled(self.region), _doubled(self.network)
+            self.region, self.network = np.pad(self.region, (0, row)), np.pad(self.network, (0, row))
             self.tie = np.concatenate([self.tie, np.zeros_like(self.tie)])
-            self._by_region = {region: _doubled(column) for region, column in self._by_region.items()}
-            self._latency = {region: _doubled(column) for region, column in self._latency.items()}
+            self._by_region = {region: np.pad(column, (0, row)) for region, column in self._by_region.items()}
+            self._latency = {region: np.pad(column, (0, row)) for region, column in self._latency.items()}
         self.tie[row] = name_hash(host.id)
         return row
-
-
-def _doubled(numbers: Ints) -> Ints:
-    return np.concatenate([numbers, np.zeros_like(numbers)])
-
-
-def _number(name: str) -> int:
-    return name_hash(name) >> 1

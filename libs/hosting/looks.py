@@ -30,6 +30,8 @@ DECISIONS_MAX = 2000
 """Of one look; bounds a burst of writes. More wait for the next look, in the same order."""
 TICK_MS = 250
 """How often a decider looks for what time alone has made due."""
+BEHIND_MS_MAX = 10_000
+"""A follower trails by milliseconds; what it has not read after this long is not there."""
 TRACES_MAX = 10_000
 COOLING_MAX = 64
 """As many as a map.assign may carry. A map that fails everywhere forgets the cooling that ends first, and stays writable."""
@@ -116,6 +118,7 @@ class DecidingCore:
         self._in_flight = 0
         self._floor = 0
         self._needs = Basis(0, 0, 0)
+        self._behind_since_ms: int | None = None
         self._unread: dict[MapName, int] = {}
         self._looks = 0
         self._caught_up = False
@@ -167,7 +170,7 @@ class DecidingCore:
             self._unread[write.event.map] = outcome.last
 
     def step(self, now_ms: int) -> Iterator[Effect]:
-        if not self._caught_up or self._in_flight or not self._has_read_enough():
+        if not self._caught_up or self._in_flight or not self._has_read_enough(now_ms):
             return
         if now_ms >= self._next_tick_ms:
             self._next_tick_ms = now_ms + TICK_MS
@@ -176,11 +179,19 @@ class DecidingCore:
             self._news = False
             yield from self._look(now_ms, tick=False)
 
-    def _has_read_enough(self) -> bool:
+    def _has_read_enough(self, now_ms: int) -> bool:
         """Its own writes, and all that the deciders of the assignments it knows had read: else it would judge an assignment
-        by an older picture of the hosts than it was made with."""
+        by an older picture of the hosts than it was made with. Bounded: where HOSTS or MAPS was lost and began anew, what the
+        others had read never comes."""
         world, needs = self.world, self._needs
-        return world.assignments_seq >= self._floor and world.hosts_seq >= needs.hosts and world.maps_seq >= needs.maps
+        if world.assignments_seq < self._floor:
+            return False
+        if world.hosts_seq >= needs.hosts and world.maps_seq >= needs.maps:
+            self._behind_since_ms = None
+            return True
+        if self._behind_since_ms is None:
+            self._behind_since_ms = now_ms
+        return now_ms - self._behind_since_ms >= BEHIND_MS_MAX
 
     def _look(self, now_ms: int, *, tick: bool) -> Iterator[Effect]:
         """Each decision as it is made: NATS writes the first while the last is still thought about."""

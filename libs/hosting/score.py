@@ -103,6 +103,11 @@ def name_hash(name: str) -> int:
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
 
 
+def name_number(name: str) -> int:
+    """The same, to stand in an array of signed numbers."""
+    return name_hash(name) >> 1
+
+
 def tie_break(map_name: str, host: str) -> int:
     """Orders hosts of equal score, differently for each map; the lower wins. SplitMix64 finaliser (Steele 2014)."""
     x = name_hash(map_name) ^ name_hash(host)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from libs.events import Basis, Cause, Fact, HostId, MapAssign, MapName, NodeName, Stream, decode, encode, subject_of
 from libs.hosting.effects import Append, Committed, InDoubt, Refused
-from libs.hosting.looks import COOLING_MAX, TICK_MS, TRACES_MAX, DecidingCore, Look
+from libs.hosting.looks import BEHIND_MS_MAX, COOLING_MAX, TICK_MS, TRACES_MAX, DecidingCore, Look
 from libs.hosting.world import MapState, World
 from services.failover.core import Failover
 from services.scorer.core import Scorer
@@ -271,3 +271,12 @@ def test_what_deciders_write_can_be_read() -> None:
 
     for decision in scorer.decide(look_at(scorer.world)):
         assert decode(subject_of(decision), encode(decision)) == decision
+
+
+def test_a_decider_waits_for_what_others_had_read_but_not_for_ever() -> None:
+    core, log = core_of(Scripted(wanting("m1")))
+    log.say(enter("m1"), assign("m2", None, basis=Basis(99, 0, 0)))
+
+    assert list(core.step(T0)) == []
+    assert list(core.step(T0 + BEHIND_MS_MAX - 1)) == []
+    assert len(list(core.step(T0 + BEHIND_MS_MAX))) == 1
