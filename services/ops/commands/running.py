@@ -88,7 +88,8 @@ def demo(
 
     Example: kafra demo --seconds 20 --hosts 50
     """
-    from services.ops.demo.demo import DemoOptions, run_demo
+    from services.ops.demo.demo import run_demo
+    from services.ops.demo.options import DemoOptions
 
     logging.disable(logging.INFO)
     raise typer.Exit(asyncio.run(run_demo(DemoOptions(seconds, hosts, players, seed, store, as_json))))

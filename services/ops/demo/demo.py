@@ -11,7 +11,6 @@ import random
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.live import Live
@@ -24,6 +23,7 @@ from libs.runtime.clock import Clock
 from services.ops.audit import Audit, Finding, Rules
 from services.ops.console import DONE, FINDING, err, out, print_json
 from services.ops.demo.bridge import SimulatedBridge
+from services.ops.demo.options import DemoOptions
 from services.ops.demo.players import Players
 from services.ops.demo.summary import Summary, live_table, print_summary, progress_line
 from services.ops.demo.world_map import world_map
@@ -55,18 +55,6 @@ ENVIRON = {
     "KAFRA__MONITORING__HEARTBEAT_IDLE_MS": "2000",
 }
 """What the demo sets otherwise than the shipped configuration: everything faster, and all fields and dungeons eligible."""
-
-
-@dataclass(frozen=True)
-class DemoOptions:
-    """seconds: how long players play. store: keep the log there; None: a temporary directory."""
-
-    seconds: int
-    hosts: int
-    players: int
-    seed: int
-    store: Path | None
-    as_json: bool
 
 
 async def run_demo(options: DemoOptions) -> int:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -13,12 +13,10 @@ from libs.events import HostDown, HostUp, HostVerdict, MapMoved
 from services.ops.audit import Finding
 from services.ops.console import table
 from services.ops.demo.bridge import SimulatedBridge
+from services.ops.demo.options import DemoOptions
 from services.ops.replay import Log, Report
 from services.ops.stack import Stack
 from services.ops.views import host_rows, map_rows
-
-if TYPE_CHECKING:
-    from services.ops.demo.demo import DemoOptions
 
 SHOWN = 14
 """Maps in the live table."""
@@ -42,7 +40,7 @@ class Summary:
         judged = self.report.decisions > 0 and not self.report.skipped and self.unjudged == 0
         return judged and not self.findings and not self.report.differences and not self.figures.get("writes_lost", 0)
 
-    def take(self, bridge: SimulatedBridge, stack: Stack, options: "DemoOptions") -> None:
+    def take(self, bridge: SimulatedBridge, stack: Stack, options: DemoOptions) -> None:
         """Figures of the run."""
         hosted, everyone = bridge.players_on_hosts()
         restarts = sum(child.restarts for child in stack.supervisor.children) if stack.supervisor else 0
