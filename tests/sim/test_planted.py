@@ -36,7 +36,7 @@ def scorer_ignores_failed_maps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def deciders_do_not_wait_for_their_followers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DecidingCore, "_has_read_enough", lambda core: True)
+    monkeypatch.setattr(DecidingCore, "_has_read_enough", lambda core, now_ms: True)
 
 
 def registry_declares_dead_before_it_has_listened(monkeypatch: pytest.MonkeyPatch) -> None:
