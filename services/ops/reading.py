@@ -1,12 +1,10 @@
 """How commands look at a running system: connect, fold the world, read the streams. Errors an operator can act on."""
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 from libs.bus.errors import BusUnavailable
 from libs.bus.nats import NatsBus, connect
@@ -21,7 +19,6 @@ CATCH_UP_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 3.0
 DEFAULT_URL = "nats://127.0.0.1:4222"
 WORLD_STREAMS = (Stream.HOSTS, Stream.MAPS, Stream.ASSIGNMENTS)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +90,6 @@ async def read_log(bus: NatsBus, on_read: Callable[[Stream, int], None] = lambda
     return Log(facts[Stream.HOSTS], facts[Stream.MAPS], facts[Stream.ASSIGNMENTS], horizon)
 
 
-def run_async(work: Coroutine[Any, Any, T]) -> T:
-    """asyncio.run, for commands."""
-    return asyncio.run(work)
-
-
 async def newest(bus: NatsBus, streams: tuple[Stream, ...], limit: int, wanted: Callable[[Fact], bool]) -> list[Fact]:
     """The last `limit` wanted messages of these streams, by the time they were stored."""
     facts: list[Fact] = []
@@ -112,4 +104,4 @@ async def newest(bus: NatsBus, streams: tuple[Stream, ...], limit: int, wanted: 
     return sorted(facts, key=lambda fact: fact.stored_ms)[-limit:]
 
 
-__all__ = ["BusUnavailable", "Target", "connected", "newest", "read_log", "run_async", "snapshot"]
+__all__ = ["BusUnavailable", "Target", "connected", "newest", "read_log", "snapshot"]
