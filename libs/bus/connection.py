@@ -23,7 +23,7 @@ from nats.aio.subscription import Subscription
 from nats.protocol.parser import PERMISSIONS_ERR
 
 from libs.bus.errors import BusUnavailable
-from libs.bus.guard import end, guarded
+from libs.bus.guard import end, guarded, report
 from libs.bus.own import OwnWrites
 from libs.bus.parser import Parser
 from libs.bus.words import publish_command
@@ -221,7 +221,10 @@ class Connection(Client):
     def deliver(self, sid: int, subject: bytes, reply: bytes, headers: bytes, body: bytes) -> None:
         """Called by the parser for every message, in order."""
         if (receive := self._receivers.get(sid)) is not None:
-            guarded(receive, subject, reply, headers, body)
+            try:
+                receive(subject, reply, headers, body)
+            except Exception as error:  # noqa: BLE001 - as `guarded`, without its call: this is every message
+                report(receive, error)
 
     def _on_reply(self, subject: bytes, _reply: bytes, headers: bytes, body: bytes) -> None:
         future = self._requests.get(int(subject[len(self._reply_prefix) :]))

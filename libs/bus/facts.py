@@ -4,6 +4,7 @@ from libs.events import Event, Fact, MalformedEvent, Stream, decode
 
 SCHEMA = b"Kafra-Schema"
 TRACE = b"traceparent"
+_TRACE_LINE = b"\r\ntraceparent:"
 MSG_ID = b"Nats-Msg-Id"
 
 
@@ -32,7 +33,7 @@ def fact_from(
     stream: Stream, seq: int, stored_ms: int, *, subject: bytes, headers: bytes, body: bytes, own: Event | None = None
 ) -> tuple[Fact, MalformedEvent | None]:
     """The fact in a stored message; with event None, and why, where it could not be read. own: the event, where it is known."""
-    trace = header(headers, TRACE) if headers else None
+    trace = header(headers, TRACE) if _TRACE_LINE in headers else None
     if own is not None:
         return Fact(stream, seq, own, stored_ms, trace), None
     try:

@@ -15,7 +15,12 @@ def guarded(callback: Callable[..., object], *args: object) -> None:
     try:
         callback(*args)
     except Exception as error:  # noqa: BLE001 - a callback's bug must not end the connection of all others
-        asyncio.get_running_loop().call_exception_handler({"message": f"{callback!r} failed", "exception": error})
+        report(callback, error)
+
+
+def report(callback: Callable[..., object], error: Exception) -> None:
+    """To the event loop's handler."""
+    asyncio.get_running_loop().call_exception_handler({"message": f"{callback!r} failed", "exception": error})
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:

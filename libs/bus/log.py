@@ -98,6 +98,7 @@ class Publisher:
         self._by = f"Kafra-By: {name}\r\nNats-Msg-Id: ".encode()
         self._id_prefix = token_hex(8)
         self._inbox = connection.new_inbox()
+        self._reply = self._inbox.encode()
         self._inbox_length = len(self._inbox) + 1
         self._number = 0
         self._in_flight: dict[int, _Write] = {}
@@ -172,7 +173,7 @@ class Publisher:
         self._connection.own.wrote(subject, body, append.event)
         return b"HPUB %b %b.%d %d %d\r\nNATS/1.0\r\n%b\r\n%b\r\n" % (
             subject,
-            self._inbox.encode(),
+            self._reply,
             number,
             size,
             size + len(body),

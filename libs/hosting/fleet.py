@@ -44,6 +44,7 @@ class Fleet:
         self._warm = rules.failover.warm_backups
         self._row: dict[HostId, int] = {}
         self._used: list[int] = []
+        self._slots: list[int] = []
         self._gate: list[Gate | None] = []
         self._standing: list[Gate | None] = []
         self._is_open: list[bool] = []
@@ -93,8 +94,7 @@ class Fleet:
         for row, slots in self._draft.items():
             if slots:
                 self._fallen[row] = min(self.adjust[row], self._fallen.get(row, 0))
-                self._used[row] -= slots
-                self._adjust(row)
+                self._use(row, self._used[row] - slots)
         self._draft.clear()
 
     def _renew(self, host_id: HostId) -> None:
@@ -123,8 +123,7 @@ class Fleet:
     def _renew_use(self, host: HostId) -> None:
         if (row := self._row.get(host)) is not None:
             before = self.adjust[row]
-            self._used[row] = self.world.used_slots(host, self._warm)
-            self._adjust(row)
+            self._use(row, self.world.used_slots(host, self._warm))
             self.version += self.adjust[row] > before and row not in self._fallen
 
     def row(self, host: HostId) -> int | None:
@@ -150,20 +149,20 @@ class Fleet:
 
     def refused(self, name: MapName, cooling: Mapping[HostId, int]) -> dict[str, int]:
         """Gate -> how many hosts that are up it keeps from this map."""
-        counts = {gate: count for gate, count in self._gate_counts.items() if count}
-        if failing := sum(self.world.host(host).is_up for host in self.world.failing.get(name, ())):
-            counts[Gate.FAILED_MAP.value] = failing
-        if cool := sum(self.now_ms < until and self.world.host(host).is_up for host, until in cooling.items()):
-            counts[Gate.COOLING.value] = cool
-        return counts
+        counts = dict(self._gate_counts)
+        if hosts := self.world.failing.get(name):
+            counts[Gate.FAILED_MAP.value] = sum(self.world.host(host).is_up for host in hosts)
+        if cooling:
+            still = (host for host, until in cooling.items() if self.now_ms < until)
+            counts[Gate.COOLING.value] = sum(self.world.host(host).is_up for host in still)
+        return {gate: count for gate, count in counts.items() if count}
 
     def take(self, host: HostId, slots: int = 1) -> None:
         """Draft: use (or with -1 free) slots of a host until `end`."""
         if (row := self._row.get(host)) is not None:
             self.version += slots < 0
             self._draft[row] = self._draft.get(row, 0) + slots
-            self._used[row] += slots
-            self._adjust(row)
+            self._use(row, self._used[row] + slots)
 
     def scores(self, players: Mapping[Region, int]) -> Ints:
         """Score of every row for players (region -> count), ppm, far below zero where it is not open; a fresh array."""
@@ -237,6 +236,14 @@ class Fleet:
         self._latency[region][row] = latency
         self._by_region[region][row] = base + self.weights.latency * latency // PPM
 
+    def _use(self, row: int, used: int) -> None:
+        """Only the slots in use changed: mostly the row stays open."""
+        self._used[row] = used
+        if self._is_open[row] and used < (slots := self._slots[row]):
+            self._adjust_ppm[row] = self.adjust[row] = -load_ppm(used, slots, self.weights)
+        else:
+            self._adjust(row)
+
     def _adjust(self, row: int) -> None:
         """Open or shut a row, set its load."""
         host, used = self.hosts[row], self._used[row]
@@ -251,6 +258,7 @@ class Fleet:
                 self._overfull.add(row)
             if gate is None:
                 shift, is_open = -load_ppm(used, host.up.slots, self.weights), True
+                self._slots[row] = host.up.slots
         self._adjust_ppm[row] = self.adjust[row] = shift
         if is_open is not self._is_open[row]:
             self._is_open[row] = is_open
@@ -283,6 +291,7 @@ class Fleet:
         self.terms.append({})
         self.shown.append((0.0, 0.0, 0.0, 0.0))
         self._used.append(0)
+        self._slots.append(0)
         self.adjust.append(SHUT)
         self.regions.append(0)
         self.networks.append(0)

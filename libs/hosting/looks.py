@@ -91,6 +91,8 @@ class Look:
         )
 
     def _cooling(self, before: dict[HostId, int], more: dict[HostId, int]) -> dict[HostId, int]:
+        if not before and not more:
+            return {}
         kept = {host: until for host, until in before.items() if until > self.at_ms} | more
         while len(kept) > COOLING_MAX:
             del kept[min(kept, key=lambda host: (kept[host], host))]
@@ -131,6 +133,8 @@ class DecidingCore:
         return self._decider.world
 
     def on_fact(self, fact: Fact, now_ms: int) -> None:  # noqa: ARG002 - the shape of every core
+        if fact.stream is Stream.ASSIGNMENTS and fact.seq <= self.world.assignments_seq:
+            return  # folded when it was acknowledged
         self._decider.on_fact(fact)
         self._news = True
         if isinstance(fact.event, MapAssign):
@@ -165,6 +169,8 @@ class DecidingCore:
         if isinstance(outcome, Committed):
             self._floor = max(self._floor, outcome.seq)
             self._unread.pop(write.event.map, None)
+            if outcome.seq == self.world.assignments_seq + 1:  # nothing lies between: what the follower would bring next
+                self._decider.on_fact(Fact(Stream.ASSIGNMENTS, outcome.seq, write.event))
         elif isinstance(outcome, Refused):
             self._floor = max(self._floor, outcome.last)
             self._unread[write.event.map] = outcome.last
@@ -208,6 +214,6 @@ class DecidingCore:
         return max(self.world.map(name).assign_seq, self._unread.get(name, 0))
 
     def _trace_of(self, cause: Cause) -> str | None:
-        if cause.stream is None or cause.seq is None:
+        if not self._traces or cause.stream is None or cause.seq is None:
             return None
         return self._traces.get((Stream(cause.stream), cause.seq))

@@ -80,16 +80,17 @@ class Ranking:
             self._shortlists[region] = Shortlist(self._fleet, region) if region in self._shortlists else None
             if (shortlist := self._shortlists[region]) is None:
                 return None
-        best = shortlist.best(CANDIDATES, name)
-        if best is None:  # used up
+        found = shortlist.choose(CANDIDATES, backups, name)
+        if found is None:  # used up
             del self._shortlists[region]
-        others = shortlist.apart(best[0], backups, name) if best else None
-        if not best or others is None:
+        if not found or not found[0]:
             return None
+        best, others = found
+        hosts = self._fleet.hosts
         return Choice(
-            hosts=[self._fleet.hosts[row].id for row in (best[0], *others)],
+            hosts=[hosts[best[0]].id, *[hosts[row].id for row in others]],
             score=shortlist.score(best[0]) / PPM,
-            candidates=[shortlist.candidate(row) for row in best],
+            candidates=shortlist.candidates(best),
         )
 
     def more_backups(

@@ -16,7 +16,8 @@ LENGTH = 128
 
 
 class Shortlist:
-    """Valid as long as `Fleet.version` stays. The primary is asked of all rows; its backups of those outside its region."""
+    """Valid as long as `Fleet.version` stays. The primary is asked of all rows; its backups of those that share no failure
+    domain (region, network) with it."""
 
     def __init__(self, fleet: Fleet, region: Region) -> None:
         self._fleet, self._region = fleet, region
@@ -24,12 +25,45 @@ class Shortlist:
         self._outside: dict[int, _Kept] = {}
         self._candidates: dict[int, tuple[int, Candidate]] = {}
 
-    def best(self, wanted: int, name: MapName) -> list[int] | None:
-        """The `wanted` best open rows, best first, ties by tie_break; fewer where fewer are open; None: cannot tell."""
-        return self._all.take(wanted, name, lambda _: True)
+    def choose(self, told: int, backups: int, name: MapName) -> tuple[list[int], list[int]] | None:
+        """The `told` best open rows, and the best `backups` rows apart from the first; best first, ties by tie_break.
 
-    def apart(self, first: int, wanted: int, name: MapName) -> list[int] | None:
-        """The best open rows that share no failure domain with `first`; None: there are too few, or it cannot tell."""
+        No rows where none is open or too few are apart, fewer than `told` where fewer are; None: it cannot tell.
+        """
+        found = self._all.take(told, name)
+        if not found:
+            return None if found is None else ([], [])
+        apart = self._among(found, backups) if len(found) > backups else []
+        if len(apart) < backups:
+            apart = self._apart(found[0], backups, name)
+            if len(apart) < backups:
+                return [], []
+        return found[:told], apart
+
+    def score(self, row: int) -> int:
+        """Of a row just returned by `choose`, ppm."""
+        score: int = self._all.base[row][0] + self._fleet.adjust[row]
+        return score
+
+    def candidates(self, rows: list[int]) -> list[Candidate]:
+        """Rows just returned by `choose`, as they are told."""
+        known, adjusts = self._candidates, self._fleet.adjust
+        told = []
+        for row in rows:
+            entry = known.get(row)
+            if entry is None or entry[0] != adjusts[row]:
+                entry = known[row] = (adjusts[row], self._candidate(row, adjusts[row]))
+            told.append(entry[1])
+        return told
+
+    def _among(self, best: list[int], wanted: int) -> list[int]:
+        """Those of the best rows that are apart from the first: nobody below can beat them."""
+        regions, networks, first = self._fleet.regions, self._fleet.networks, best[0]
+        region, network = regions[first], networks[first]
+        return [row for row in best if regions[row] != region and networks[row] != network][:wanted]
+
+    def _apart(self, first: int, wanted: int, name: MapName) -> list[int]:
+        """The same from a list of their own; none where it cannot tell."""
         fleet = self._fleet
         region, networks, network = fleet.regions[first], fleet.networks, fleet.networks[first]
         if (kept := self._outside.get(region)) is None:
@@ -37,22 +71,14 @@ class Shortlist:
         found = kept.take(wanted, name, lambda row: networks[row] != network)
         if found is None:  # used up
             del self._outside[region]
-        return found if found is not None and len(found) == wanted else None
+            return []
+        return found[:wanted]
 
-    def score(self, row: int) -> int:
-        """Of a row just returned by `best`, ppm."""
-        return self._all.score(row)
-
-    def candidate(self, row: int) -> Candidate:
-        """A row just returned by `best`, as it is told."""
-        fleet, adjust = self._fleet, self._fleet.adjust[row]
-        known = self._candidates.get(row)
-        if known is None or known[0] != adjust:
-            base, latency = self._all.base[row]
-            cpu, ram, network, stability = fleet.shown[row]
-            terms = Terms(cpu, ram, network, latency / PPM, stability, -adjust / PPM)
-            known = self._candidates[row] = (adjust, Candidate(fleet.hosts[row].id, (base + adjust) / PPM, terms))
-        return known[1]
+    def _candidate(self, row: int, adjust: int) -> Candidate:
+        base, latency = self._all.base[row]
+        cpu, ram, network, stability = self._fleet.shown[row]
+        terms = Terms(cpu, ram, network, latency / PPM, stability, -adjust / PPM)
+        return Candidate(self._fleet.hosts[row].id, (base + adjust) / PPM, terms)
 
 
 class _Kept:
@@ -71,42 +97,32 @@ class _Kept:
         self.base: dict[int, tuple[int, int]] = dict(zip(rows, fleet.columns(region, rows), strict=True))
         self._order = sorted((-score, row) for row, score in zip(rows, scores[rows].tolist(), strict=True) if score > SHUT // 2)
 
-    def score(self, row: int) -> int:
-        score: int = self.base[row][0] + self._fleet.adjust[row]
-        return score
-
-    def take(self, wanted: int, name: MapName, fits: Callable[[int], bool]) -> list[int] | None:
-        """The `wanted` best rows that fit, ties by tie_break; fewer where there are fewer; None: cannot tell."""
-        if wanted <= 0:
-            return []
-        order, at = self._order, 0
-        found: list[tuple[int, int]] = []
-        while self._fresh(at):
-            entry = order[at]
-            if len(found) >= wanted and entry[0] > found[-1][0]:
-                break
-            if fits(entry[1]):
-                found.append(entry)
-            at += 1
-        else:
-            if self._floor > SHUT // 2:
-                return None
-        if found and -found[-1][0] <= self._floor:
-            return None
-        if any(found[i][0] == found[i + 1][0] for i in range(len(found) - 1)):
-            hosts = self._fleet.hosts
-            found.sort(key=lambda entry: (entry[0], tie_break(name, hosts[entry[1]].id)))
-        return [row for _, row in found[:wanted]]
-
-    def _fresh(self, at: int) -> bool:
-        """Brings the entry at this place up to date: what fell moves down or out. False where the list ends."""
-        order, base, adjust = self._order, self.base, self._fleet.adjust
+    def take(self, wanted: int, name: MapName, fits: Callable[[int], bool] | None = None) -> list[int] | None:
+        """The best rows that fit, at least `wanted` and all that tie with the last; fewer where there are fewer; None: cannot
+        tell. What fell since it was last looked at moves down or out."""
+        order, base, adjust, floor = self._order, self.base, self._fleet.adjust, self._floor
+        rows: list[int] = []
+        at, last, ties = 0, 1, False
         while at < len(order):
             negative, row = order[at]
             score = base[row][0] + adjust[row]
-            if -negative == score:
-                return True
-            del order[at]
-            if score > self._floor:
-                insort(order, (-score, row))
-        return False
+            if score != -negative:
+                del order[at]
+                if score > floor:
+                    insort(order, (-score, row))
+                continue
+            if negative == last:
+                ties = True
+            elif len(rows) >= wanted:
+                return self._in_order(rows, name) if ties else rows
+            at += 1
+            if fits is None or fits(row):
+                rows.append(row)
+                last = negative
+        if floor > SHUT // 2:  # those left out may be as good
+            return None
+        return self._in_order(rows, name) if ties else rows
+
+    def _in_order(self, rows: list[int], name: MapName) -> list[int]:
+        hosts, base, adjust = self._fleet.hosts, self.base, self._fleet.adjust
+        return sorted(rows, key=lambda row: (-base[row][0] - adjust[row], tie_break(name, hosts[row].id)))

@@ -156,7 +156,11 @@ class Shell:
         elif isinstance(outcome, InDoubt):
             self.counters.in_doubt += 1
             _LOG.warning("in doubt: %s: %s", write.event.declaration.name, outcome.reason)
-        self._input(lambda _, now_ms: self._core.on_settled(write, outcome, now_ms), None)
+        try:
+            self._core.on_settled(write, outcome, self._clock.now_ms())
+        except Exception as error:  # noqa: BLE001 - the middleware
+            self._fail(error)
+        self._step_soon()
 
     async def _ask(self, ask: Ask) -> None:
         reply: Reply | None = await self._bus.ask(ask.request, ask.timeout_ms / 1000)

@@ -100,16 +100,31 @@ def test_there_is_one_look_at_a_time() -> None:
     assert decider.looks[-1].id == "scorer-1.1"
 
 
-def test_after_a_commit_it_waits_for_its_own_follower() -> None:
+def test_after_a_commit_behind_others_it_waits_for_its_own_follower() -> None:
     decider = Scripted(wanting("m1"))
     core, log = core_of(decider)
     (write,) = appends(core)
 
-    core.on_settled(write, Committed(1), T0)
+    core.on_settled(write, Committed(2), T0)
+    log.say(assign("m9"))
     assert list(core.step(LATE)) == []
 
     log.say(write.event)
     assert len(list(core.step(LATE))) == 1
+
+
+def test_a_commit_that_follows_what_it_has_read_is_read_already() -> None:
+    core, log = core_of(Scripted(wanting("m1")))
+    (write,) = appends(core)
+
+    core.on_settled(write, Committed(1), T0)
+    (again,) = appends(core, LATE)
+
+    assert core.world.map(MapName("m1")).assign == write.event
+    assert again.expected == again.event.basis.assignments == 1
+
+    log.say(write.event)  # the follower brings it later
+    assert core.world.assignments_seq == 1
 
 
 def test_the_follower_may_be_first() -> None:
