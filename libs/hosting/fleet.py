@@ -61,7 +61,7 @@ class Fleet:
         self._overfull: set[int] = set()
         self._draft: dict[int, int] = {}
         self._new: set[HostId] = set()
-        self._new_use: set[HostId] = set()
+        self._new_use: dict[HostId, int] = {}
         self.now_ms = 0
         self._ends_ms: dict[int, int] = {}
         self._same_ms = range(0)
@@ -72,7 +72,10 @@ class Fleet:
 
     def mark_use(self, before: MapAssign | None, after: MapAssign | None) -> None:
         """An assignment took another's place: whose slots it changed."""
-        self._new_use.update(host for host, _ in self._holders(before) ^ self._holders(after))
+        had, has = self._holders(before), self._holders(after)
+        for changed, by in ((had - has, -1), (has - had, 1)):
+            for host, _ in changed:
+                self._new_use[host] = self._new_use.get(host, 0) + by
 
     def begin(self, at_ms: int) -> None:
         """The rows as of now, for a look at at_ms."""
@@ -80,8 +83,9 @@ class Fleet:
         self.version += bool(self._new)
         for host in self._new:
             self._renew(host)
-        for host in self._new_use - self._new:
-            self._renew_use(host)
+        for host, by in self._new_use.items():
+            if host not in self._new:
+                self._renew_use(host, by)
         # What a draft had lowered and the facts lowered again has not risen in between.
         self.version += any(self.adjust[row] > low for row, low in self._fallen.items())
         self._fallen.clear()
@@ -120,10 +124,10 @@ class Fleet:
         self._standing[row] = standing_gate(host, self.rules, self.now_ms)
         self._adjust(row)
 
-    def _renew_use(self, host: HostId) -> None:
-        if (row := self._row.get(host)) is not None:
+    def _renew_use(self, host: HostId, by: int) -> None:
+        if by and (row := self._row.get(host)) is not None:
             before = self.adjust[row]
-            self._use(row, self.world.used_slots(host, self._warm))
+            self._use(row, self._used[row] + by)
             self.version += self.adjust[row] > before and row not in self._fallen
 
     def row(self, host: HostId) -> int | None:

@@ -232,6 +232,6 @@ class World:
                 self.backing[backup].pop(assign.map, None)
         if assign.host is not None:
             self.serving.setdefault(assign.host, set()).add(assign.map)
-        for rank, backup in enumerate(assign.backups):
-            self.backing.setdefault(backup, {})[assign.map] = rank
+        for rank in range(len(assign.backups) - 1, -1, -1):  # of a host named twice the better rank counts
+            self.backing.setdefault(assign.backups[rank], {})[assign.map] = rank
         state.assign, state.assign_seq = assign, seq
