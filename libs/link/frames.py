@@ -1,0 +1,58 @@
+"""Frames of a byte stream: u32 length, big endian, then a MessagePack body. Pure.
+
+In: bytes in any chunks. Out: messages, or `BadFrame`: the peer is not what it should be, cut it.
+"""
+
+from struct import Struct
+from typing import Generic, TypeVar
+
+import msgspec
+
+from libs.link.messages import FRAME_BYTES_MAX, Message
+
+_LENGTH = Struct(">I")
+_ENCODER = msgspec.msgpack.Encoder()
+M = TypeVar("M", bound=Message)
+
+
+class BadFrame(Exception):
+    """Not a frame of ours; the connection cannot go on."""
+
+
+def frame(message: Message) -> bytes:
+    body = _ENCODER.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+class Frames(Generic[M]):
+    """Reads one direction. says: the union of the messages the peer may say. Holds at most one frame of limit_bytes."""
+
+    def __init__(self, says: object, *, limit_bytes: int = FRAME_BYTES_MAX) -> None:
+        self._decoder: msgspec.msgpack.Decoder[M] = msgspec.msgpack.Decoder(says)  # type: ignore[arg-type]
+        self._limit = limit_bytes
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[M]:
+        """The messages that are whole now.
+
+        Raises:
+            BadFrame: too long, or no message that the peer may say.
+        """
+        rest = self._rest
+        rest += data
+        found: list[M] = []
+        at = 0
+        while len(rest) - at >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(rest, at)
+            if length > self._limit:
+                raise BadFrame(f"a frame of {length} bytes; allowed are {self._limit}")
+            start, end = at + _LENGTH.size, at + _LENGTH.size + length
+            if len(rest) < end:
+                break
+            try:
+                found.append(self._decoder.decode(memoryview(rest)[start:end].tobytes()))
+            except (msgspec.DecodeError, msgspec.ValidationError, ValueError, RecursionError) as error:
+                raise BadFrame(str(error)) from None
+            at = end
+        del rest[:at]
+        return found

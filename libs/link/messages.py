@@ -1,0 +1,187 @@
+"""What bridge and relay say to each other over their own connection (docs/adr/0011). Pure: structs and their bytes.
+
+It does not go through NATS, so that players play on when NATS is away (DESIGN D5). One frame is a u32 length, big endian, and a
+MessagePack map with the message's name under `type`. Both ends know a client connection by the relay's number for it, `conn`,
+and one placement of its player on a server by the bridge's number, `switch`, which grows.
+"""
+
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+Conn = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Switch = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Id32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Cell = Annotated[int, Meta(ge=0, le=32767)]
+Name = Annotated[str, Meta(max_length=80)]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+
+FRAME_BYTES_MAX: Final = 8 * 1024 * 1024
+"""A relay's whole table after a restart: 50,000 players of 150 bytes."""
+PLAYERS_MAX: Final = 50_000
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """One frame. Unknown keys are ignored; unknown types are a `BadFrame`."""
+
+
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """One player as a relay states him after it connected: all that a bridge which forgot everything needs to know him again.
+
+    login_id1, login_id2: the real session ids. server: who serves him, `core`, `fallback` or `<host>/<map>`; none while held.
+    tenure: of the assignment he was placed by. map, x, y: where the client last was.
+    """
+
+    conn: Conn
+    switch: Switch
+    account_id: Id32
+    char_id: Id32
+    login_id1: Id32
+    login_id2: Id32
+    server: Name | None
+    tenure: Annotated[int, Meta(ge=0)]
+    map: Name
+    x: Cell
+    y: Cell
+
+
+# -- the relay says -------------------------------------------------------------------------------------------------------
+
+
+class RelayHello(Message, frozen=True, kw_only=True, tag="relay.hello"):
+    """First on the connection. region: players through this relay are of it. players: the whole table."""
+
+    relay: Name
+    region: Name
+    players: Annotated[list[Placed], Meta(max_length=PLAYERS_MAX)]
+
+
+class Arrived(Message, frozen=True, kw_only=True, tag="arrived"):
+    """A client connected and said 0436. Answered by `Serve` or `Refuse`. client_ip: 4 bytes, for the char-server alone."""
+
+    conn: Conn
+    account_id: Id32
+    char_id: Id32
+    login_id1: Id32
+    sex: Annotated[int, Meta(ge=0, le=255)]
+    client_ip: Annotated[bytes, Meta(max_length=4)]
+
+
+class Entered(Message, frozen=True, kw_only=True, tag="entered"):
+    """The server of this switch took the player in (02eb), or not: it refused, did not answer, or cannot be reached."""
+
+    conn: Conn
+    switch: Switch
+    ok: bool
+    reason: Annotated[str, Meta(max_length=256)] = ""
+
+
+class Loaded(Message, frozen=True, kw_only=True, tag="loaded"):
+    """The client finished loading a map (007d): the player is there. ms: since the relay began to hold him, 0 for no hold."""
+
+    conn: Conn
+    switch: Switch
+    map: Name
+    x: Cell
+    y: Cell
+    ms: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class Walked(Message, frozen=True, kw_only=True, tag="walked"):
+    """The server sent the client to another map of its own (0091)."""
+
+    conn: Conn
+    map: Name
+    x: Cell
+    y: Cell
+
+
+class Leaving(Message, frozen=True, kw_only=True, tag="leaving"):
+    """The server sent the client to another server (0ac7, not passed on). The relay holds the client."""
+
+    conn: Conn
+    map: Name
+    x: Cell
+    y: Cell
+
+
+class ServerLost(Message, frozen=True, kw_only=True, tag="server.lost"):
+    """The server ended the connection without being asked to. The relay holds the client; map, x, y: where it last was."""
+
+    conn: Conn
+    switch: Switch
+    map: Name
+    x: Cell
+    y: Cell
+
+
+class Held(Message, frozen=True, kw_only=True, tag="held"):
+    """Answers `Hold`: nothing of the client goes to the server any more, and the server saw the connection end."""
+
+    conn: Conn
+    switch: Switch
+    map: Name
+    x: Cell
+    y: Cell
+
+
+class Closed(Message, frozen=True, kw_only=True, tag="closed"):
+    """The client is gone, and the connection to its server with it."""
+
+    conn: Conn
+    reason: Annotated[str, Meta(max_length=256)] = ""
+
+
+# -- the bridge says ------------------------------------------------------------------------------------------------------
+
+
+class BridgeHello(Message, frozen=True, kw_only=True, tag="bridge.hello"):
+    """Answers `RelayHello`. incarnation: of the bridge process; switches count anew in each, above those it was told."""
+
+    bridge: Name
+    incarnation: Annotated[str, Meta(max_length=64)]
+
+
+class Serve(Message, frozen=True, kw_only=True, tag="serve"):
+    """Connect this client to that server.
+
+    switch: larger than any before for this conn. server, tenure: kept for `Placed`. address, port: where it listens; address
+    empty: the host has to dial (host.dial). enter: the 0436 to say, with the ids made for this server. login_id1, login_id2:
+    the real ones, for `Placed`. resume: the client is in the game already; the entry is swallowed and a map change sent.
+    map, x, y: where the player will be. base_level, job_level, zeny: as last saved, resynced after a resume; null: leave them.
+    """
+
+    conn: Conn
+    switch: Switch
+    server: Name
+    tenure: Annotated[int, Meta(ge=0)]
+    address: Annotated[str, Meta(max_length=255)]
+    port: Port
+    enter: Annotated[bytes, Meta(max_length=64)]
+    login_id1: Id32
+    login_id2: Id32
+    resume: bool
+    map: Name
+    x: Cell
+    y: Cell
+    base_level: Id32 | None = None
+    job_level: Id32 | None = None
+    zeny: Id32 | None = None
+
+
+class Hold(Message, frozen=True, kw_only=True, tag="hold"):
+    """Stop what this client sends, end its connection to the server so that the server saves, keep the client. -> `Held`."""
+
+    conn: Conn
+
+
+class Refuse(Message, frozen=True, kw_only=True, tag="refuse"):
+    """Tell the client so (0081 with this code) and close."""
+
+    conn: Conn
+    code: Annotated[int, Meta(ge=0, le=255)] = 0
+
+
+RelaySays = RelayHello | Arrived | Entered | Loaded | Walked | Leaving | ServerLost | Held | Closed
+BridgeSays = BridgeHello | Serve | Hold | Refuse
