@@ -1,0 +1,252 @@
+"""Reads and changes the C structs inside packets by a build's layout. In: a struct's bytes and a path. Out: a value, or new
+bytes.
+
+A path is a field's name, `last_point.map`, `memo_point[1].x`. Values: numbers int, characters and opaque bytes `bytes` (whole,
+padded), structs `dict`, arrays `list`. The layout itself: `libs.rathena.layout`.
+"""
+
+import re
+from functools import lru_cache
+from struct import Struct, error
+from typing import Any, Final, NamedTuple
+
+from libs.rathena.layout import CHARACTER, STORAGE, BadLayout, Field, Layout, StructLayout, is_number, shipped
+from libs.rathena.values import padded
+
+__all__ = [
+    "CHARACTER",
+    "STORAGE",
+    "BadLayout",
+    "BadStruct",
+    "Field",
+    "Layout",
+    "Point",
+    "StructLayout",
+    "as_dict",
+    "integer",
+    "items",
+    "last_point",
+    "mismatch",
+    "patched",
+    "raw",
+    "read",
+    "rows",
+    "shipped",
+    "zero_holes",
+]
+
+_CARRIED: Final = {
+    0x2B01: (13, CHARACTER),
+    0x2AFD: (25, CHARACTER),
+    0x308B: (13, STORAGE),
+    0x388A: (10, STORAGE),
+    0x3019: (12, STORAGE),
+    0x3818: (13, STORAGE),
+}
+"""Packet id -> (bytes before the struct, struct that fills the rest)."""
+_ITEMS: Final = {1: "items_inventory", 2: "items_cart", 3: "items_storage", 4: "items_guild"}
+_CODES: Final = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "i8": "b", "i16": "h", "i32": "i", "i64": "q"}
+_STEP: Final = re.compile(r"(\w+)(?:\[(\d{1,6})\])?")
+
+
+class BadStruct(Exception):
+    """The bytes have not the struct's size, the path leads nowhere, or a value does not fit."""
+
+
+class Point(NamedTuple):
+    """map: 16 bytes, padded. x, y: cells."""
+
+    map: bytes
+    x: int
+    y: int
+
+
+class _Place(NamedTuple):
+    offset: int
+    field: Field
+
+
+def read(layout: Layout, struct_name: str, data: bytes, path: str) -> Any:
+    """Raises: BadStruct."""
+    _checked(layout, struct_name, data)
+    place = _place(layout, struct_name, path)
+    return _load(layout, data, place.offset, place.field)
+
+
+def integer(layout: Layout, struct_name: str, data: bytes, path: str) -> int:
+    """Raises: BadStruct, also where the field is no number."""
+    value = read(layout, struct_name, data, path)
+    if not isinstance(value, int):
+        raise BadStruct(f"{struct_name}.{path} is no number")
+    return value
+
+
+def raw(layout: Layout, struct_name: str, data: bytes, path: str) -> bytes:
+    """The bytes of a field of any type as they are. Raises: BadStruct."""
+    _checked(layout, struct_name, data)
+    offset, field = _place(layout, struct_name, path)
+    return data[offset : offset + layout.size(field.type) * max(field.count, 1)]
+
+
+def as_dict(layout: Layout, struct_name: str, data: bytes) -> dict[str, Any]:
+    """Everything in it; of a character that is a few thousand values. Raises: BadStruct."""
+    _checked(layout, struct_name, data)
+    return _dict(layout, data, 0, layout.structs[struct_name])
+
+
+def rows(layout: Layout, struct_name: str, data: bytes) -> list[bytes]:
+    """The structs of an array that fills `data`, as in 3061. Raises: BadStruct where a part of one is left over."""
+    size = _struct(layout, struct_name).size
+    if len(data) % size:
+        raise BadStruct(f"{len(data)} bytes are no whole number of {struct_name} of {size}")
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def patched(layout: Layout, struct_name: str, data: bytes, values: dict[str, int | bytes]) -> bytes:
+    """A copy with these fields changed; every other byte stays. values: path -> number, or bytes, padded with zeros where
+    shorter.
+
+    Raises: BadStruct, also for a value that does not fit.
+    """
+    _checked(layout, struct_name, data)
+    changed = bytearray(data)
+    for path, value in values.items():
+        offset, field = _place(layout, struct_name, path)
+        try:
+            _store(layout, changed, offset, field, value)
+        except (error, OverflowError, TypeError) as wrong:
+            raise BadStruct(f"{struct_name}.{path} = {value!r}: {wrong}") from None
+    return bytes(changed)
+
+
+def zero_holes(layout: Layout, struct_name: str, data: bytes) -> bytes:
+    """The same with zeros between the fields, where the sender left whatever was in its memory: fit to be hashed or stored.
+    What stands behind the end of a name, and pointers, stay. Raises: BadStruct."""
+    _checked(layout, struct_name, data)
+    kept = int.from_bytes(data, "little") & _mask(layout, struct_name)
+    return kept.to_bytes(len(data), "little")
+
+
+def items(layout: Layout, storage: bytes, table: int) -> dict[int, dict[str, Any]]:
+    """The items of an s_storage: place in it -> fields of `item`. table: as in 308b. Raises: BadStruct, also for another
+    table."""
+    if table not in _ITEMS:
+        raise BadStruct(f"no table {table}")
+    _checked(layout, STORAGE, storage)
+    start, field = _place(layout, STORAGE, f"u.{_ITEMS[table]}")
+    item = _struct(layout, field.type)
+    id_at = start + item.fields["nameid"].offset
+    places = range(min(field.count, (len(storage) - start) // item.size))
+    filled = [n for n in places if any(storage[id_at + n * item.size : id_at + n * item.size + 4])]
+    return {n: _dict(layout, storage, start + n * item.size, item) for n in filled}
+
+
+def last_point(layout: Layout, status: bytes) -> Point:
+    """Where a character (mmo_charstatus) was last. Raises: BadStruct."""
+    point = read(layout, CHARACTER, status, "last_point")
+    return Point(point["map"], point["x"], point["y"])
+
+
+def mismatch(layout: Layout, packet: bytes) -> str | None:
+    """What is wrong with the size of a packet that carries a struct, and what to do; None where nothing is. The stock
+    char-server would refuse such a save without a word."""
+    packet_id = int.from_bytes(packet[:2], "little")
+    if packet_id not in _CARRIED:
+        return None
+    before, struct_name = _CARRIED[packet_id]
+    size = layout.structs[struct_name].size if struct_name in layout.structs else -1
+    if len(packet) == before + size:
+        return None
+    return (
+        f"packet {packet_id:04x} has {len(packet)} bytes: {struct_name} has {len(packet) - before} in this server's build "
+        f"and {size} in the layout {layout.name!r}. Make it anew with `kafra rathena layout MAP_SERVER_BINARY`, "
+        "and build every server of this world from the same source."
+    )
+
+
+def _struct(layout: Layout, struct_name: str) -> StructLayout:
+    struct = layout.structs.get(struct_name)
+    if struct is None:
+        raise BadStruct(f"the layout {layout.name!r} has no {struct_name}")
+    return struct
+
+
+def _checked(layout: Layout, struct_name: str, data: bytes) -> None:
+    if len(data) != (size := _struct(layout, struct_name).size):
+        raise BadStruct(f"{len(data)} bytes are no {struct_name} of {size}")
+
+
+@lru_cache(maxsize=4_096)
+def _place(layout: Layout, struct_name: str, path: str) -> _Place:
+    offset, type_name = 0, struct_name
+    field = Field(0, struct_name)
+    for step in path.split("."):
+        named = _STEP.fullmatch(step)
+        if named is None or type_name not in layout.structs or field.count:
+            raise BadStruct(f"no {path!r} in {struct_name}")
+        inner = layout.structs[type_name].fields.get(named[1])
+        index = int(named[2] or 0)
+        if inner is None or (named[2] and index >= inner.count):
+            raise BadStruct(f"no {path!r} in {struct_name}")
+        offset += inner.offset + index * layout.size(inner.type)
+        field = Field(0, inner.type, 0 if named[2] else inner.count, inner.bits, inner.bit_offset)
+        type_name = inner.type
+    return _Place(offset, field)
+
+
+def _load(layout: Layout, data: bytes, offset: int, field: Field) -> Any:
+    if field.bits:
+        return _bits(data, offset, field)
+    count, inner = max(field.count, 1), layout.structs.get(field.type)
+    if inner is not None:
+        loaded: list[Any] = [_dict(layout, data, offset + n * inner.size, inner) for n in range(count)]
+    else:
+        loaded = list(_plain(field.type, count).unpack_from(data, offset))
+    return loaded if field.count else loaded[0]
+
+
+def _dict(layout: Layout, data: bytes, offset: int, struct: StructLayout) -> dict[str, Any]:
+    return {name: _load(layout, data, offset + field.offset, field) for name, field in struct.fields.items()}
+
+
+def _bits(data: bytes | bytearray, offset: int, field: Field) -> int:
+    size = (field.bit_offset + field.bits + 7) // 8
+    return int.from_bytes(data[offset : offset + size], "little") >> field.bit_offset & ((1 << field.bits) - 1)
+
+
+def _store(layout: Layout, data: bytearray, offset: int, field: Field, value: int | bytes) -> None:
+    if isinstance(value, bytes):
+        size = layout.size(field.type) * max(field.count, 1)
+        data[offset : offset + size] = padded(value, size)
+    elif field.bits:
+        if not 0 <= value < 1 << field.bits:
+            raise OverflowError(f"not within {field.bits} bits")
+        size = (field.bit_offset + field.bits + 7) // 8
+        others = int.from_bytes(data[offset : offset + size], "little") & ~(((1 << field.bits) - 1) << field.bit_offset)
+        data[offset : offset + size] = (others | value << field.bit_offset).to_bytes(size, "little")
+    elif field.count or not is_number(field.type):
+        raise TypeError("no number")
+    else:
+        _plain(field.type, 1).pack_into(data, offset, value)
+
+
+@lru_cache(maxsize=1_024)
+def _plain(type_name: str, count: int) -> Struct:
+    code = _CODES.get(type_name)
+    return Struct(f"<{count}{code}") if code else Struct("<" + f"{int(type_name[1:])}s" * count)
+
+
+@lru_cache(maxsize=512)
+def _mask(layout: Layout, struct_name: str) -> int:
+    """A one for each bit that belongs to a field, little endian over the whole struct."""
+    mask = 0
+    for field in layout.structs[struct_name].fields.values():
+        size, count = layout.size(field.type), max(field.count, 1)
+        if field.bits:
+            mask |= ((1 << field.bits) - 1) << field.bit_offset << 8 * field.offset
+        elif field.type in layout.structs:
+            inner = _mask(layout, field.type).to_bytes(size, "little")
+            mask |= int.from_bytes(inner * count, "little") << 8 * field.offset
+        else:
+            mask |= (1 << 8 * size * count) - 1 << 8 * field.offset
+    return mask
