@@ -1,4 +1,4 @@
-"""Map-servers on their links. A node is one incarnation: the link ends, the node is gone; who comes back is another (DESIGN D6)."""
+"""Map-servers on their links. A node is one incarnation: its link ends, it is gone; who comes back is another (DESIGN D6)."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field

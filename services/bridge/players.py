@@ -6,8 +6,11 @@ A player is owned by one node, or by none while he is between two. What a node s
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeVar
 
 from services.bridge.nodes import Node
+
+K = TypeVar("K")
 
 
 class Phase(StrEnum):
@@ -82,18 +85,13 @@ class Players:
             self.by_name[player.name] = player
 
     def remove(self, player: Player) -> None:
-        for index, key in (
-            (self.by_char, player.char_id),
-            (self.by_account, player.account_id),
-            (self.by_name, player.name),
-            (self.by_conn, (player.peer, player.conn)),
-        ):
-            if index.get(key) is player:  # type: ignore[attr-defined]
-                del index[key]  # type: ignore[attr-defined]
+        _forget(self.by_char, player.char_id, player)
+        _forget(self.by_account, player.account_id, player)
+        _forget(self.by_name, player.name, player)
+        _forget(self.by_conn, (player.peer, player.conn), player)
 
     def rename(self, player: Player, name: bytes) -> None:
-        if self.by_name.get(player.name) is player:
-            del self.by_name[player.name]
+        _forget(self.by_name, player.name, player)
         player.name = name
         self.by_name[name] = player
 
@@ -107,3 +105,8 @@ class Players:
 
     def owned_by(self, node: Node) -> list[Player]:
         return [player for player in self.by_char.values() if player.owner is node]
+
+
+def _forget(index: dict[K, Player], key: K, player: Player) -> None:
+    if index.get(key) is player:
+        del index[key]
