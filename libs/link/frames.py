@@ -28,7 +28,7 @@ class Frames(Generic[M]):
     """Reads one direction. says: the union of the messages the peer may say. Holds at most one frame of limit_bytes."""
 
     def __init__(self, says: object, *, limit_bytes: int = FRAME_BYTES_MAX) -> None:
-        self._decoder: msgspec.msgpack.Decoder[M] = msgspec.msgpack.Decoder(says)  # type: ignore[arg-type]
+        self._decoder: msgspec.msgpack.Decoder[M] = msgspec.msgpack.Decoder(says)
         self._limit = limit_bytes
         self._rest = bytearray()
 
