@@ -107,8 +107,9 @@ def copies(nodes: Nodes, groups: Groups, sender: Node, packet: bytes) -> Iterato
     copy, kind, group_id = inter.copy_of(packet), _GROUP_CHAT.get(packet_id), _number(packet, _GROUP_AT)
     if packet_id in (inter.ClanMemberLeft.packet_id, inter.ClanMemberJoined.packet_id):
         kind, group_id = CLAN, _number(packet, 2)
-        count = groups.count(CLAN, group_id) - (packet_id == inter.ClanMemberLeft.packet_id)
-        copy = inter.ClanOnlineCount(clan_id=group_id, count=min(max(count, 0), 0xFFFF)).pack()
+        came = packet_id == inter.ClanMemberJoined.packet_id
+        count = max(groups.count(CLAN, group_id), 1) - (not came)
+        copy = inter.ClanOnlineCount(clan_id=group_id, count=min(count, 0xFFFF)).pack()
     if copy is None:
         return
     for node in nodes.ready():

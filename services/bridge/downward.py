@@ -9,9 +9,11 @@ from typing import Final
 from libs.rathena.keys import key_of
 from libs.rathena.packets import BadPacket
 from libs.rathena.tables import CHAR_TO_MAP
+from libs.rathena.values import NAME_BYTES, cut
 from services.bridge.asked import Asked
 from services.bridge.chat import Whispers
 from services.bridge.effects import Down, Effect, Report
+from services.bridge.fence import is_nobody
 from services.bridge.groups import GUILD, PARTY, Groups
 from services.bridge.nodes import Node, Nodes
 from services.bridge.players import Player, Players
@@ -33,18 +35,17 @@ class Downward:
         self._whispers = whispers
 
     def take(self, packet: bytes, now_ms: int) -> Iterator[Effect]:
-        """Everything whose `routes.route_of` is not HANDLED. Who joined a group hears of it, who left hears that too."""
+        """Everything but what the core has handled. Who joined a group hears of it, who left hears that too."""
         packet_id = int.from_bytes(packet[:2], "little")
         route = route_of(packet_id)
-        assert route.way is not Way.HANDLED, f"{packet_id:04x} is the core's"
         if route.way is Way.WHISPER:
             yield from self._whispers.ask(packet, now_ms)
             return
         try:
-            self._joined(packet, packet_id)
+            self._learn(packet, packet_id)
             links = [node.link for node in self._targets(route, packet, packet_id)]
             downs = [Down(link, self._for(link, packet, packet_id)) for link in dict.fromkeys(links)]
-            self._left(packet, packet_id)
+            self._unlearn(packet, packet_id)
         except BadPacket as bad:
             yield Report("dropped", "char-server", packet_id, bad.reason)
             return
@@ -52,6 +53,8 @@ class Downward:
 
     def _targets(self, route: Route, packet: bytes, packet_id: int) -> Iterable[Node]:
         match route.way:
+            case Way.HANDLED:
+                return self._vps() if is_nobody(self._players, CHAR_TO_MAP, packet) else ()
             case Way.ONE_OWNER | Way.OWNER_ON_VPS:
                 return self._owner(packet, route.way is Way.OWNER_ON_VPS)
             case Way.REQUESTER:
@@ -64,18 +67,25 @@ class Downward:
                 players = self._named(route, packet, packet_id)
                 return [*self._vps(), *_homes(players)]
             case Way.MEMBERS:
-                return [*self._vps(), *self._of_members(route, packet), *self._owner(packet, False)]
+                return [*self._vps(), *self._of_members(route, packet), *self._keyed(packet)]
         return ()
 
     def _owner(self, packet: bytes, vps_only: bool) -> list[Node]:
+        """Of a character nobody here knows, all of the VPS: one of them brought it in itself."""
         key = key_of(CHAR_TO_MAP, packet)
-        if key.name is not None:
-            player = self._players.by_name.get(key.name)
-            if player is None:
-                return list(self._vps())
-        else:
-            player = self._players.of_char_or_account(key.account_id, key.char_id)
+        if is_nobody(self._players, CHAR_TO_MAP, packet):
+            return list(self._vps())
+        player = (
+            self._players.by_name.get(key.name)
+            if key.name is not None
+            else self._players.of_char_or_account(key.account_id, key.char_id)
+        )
         return [node for node in _homes([player]) if node.is_vps or not vps_only]
+
+    def _keyed(self, packet: bytes) -> list[Node]:
+        """A group's packet also names one of it, or who asked."""
+        key = key_of(CHAR_TO_MAP, packet)
+        return _homes([self._players.of_char_or_account(key.account_id, key.char_id)])
 
     def _asker(self, packet: bytes) -> list[Node]:
         found = [node for link in self._asked.who(packet) if (node := self._nodes.get(link)) is not None]
@@ -104,8 +114,10 @@ class Downward:
             return packet[:10] + bytes(4) + packet[14:]
         return packet
 
-    def _joined(self, packet: bytes, packet_id: int) -> None:
+    def _learn(self, packet: bytes, packet_id: int) -> None:
         match packet_id:
+            case 0x2B09 if (player := self._players.by_char.get(_number(packet, 2))) is not None and not player.name:
+                self._players.rename(player, cut(packet[6 : 6 + NAME_BYTES]))
             case 0x3820 if packet[10] == 0:
                 self._groups.join(PARTY, _number(packet, 11), _number(packet, 6))
             case 0x3822 if packet[14] == 0:
@@ -115,7 +127,7 @@ class Downward:
             case 0x3830 if (player := self._players.by_account.get(_number(packet, 2))) is not None:
                 self._groups.join(GUILD, _number(packet, 6), player.char_id)
 
-    def _left(self, packet: bytes, packet_id: int) -> None:
+    def _unlearn(self, packet: bytes, packet_id: int) -> None:
         match packet_id:
             case 0x3824:
                 self._groups.leave(PARTY, _number(packet, 10))

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from libs.rathena import inter
 from libs.rathena.keys import NOBODY, Key, key_of
 from libs.rathena.packets import BadPacket
-from libs.rathena.tables import MAP_TO_CHAR
+from libs.rathena.tables import MAP_TO_CHAR, Table
 from services.bridge import policy
 from services.bridge.effects import Down
 from services.bridge.nodes import Node
@@ -37,6 +37,16 @@ def fence(players: Players, node: Node, packet: bytes) -> Standing:
     except BadPacket as bad:
         return Standing(False, why=bad.reason)
     return _vps(players, node, packet, key) if node.is_vps else _host(players, node, key)
+
+
+def is_nobody(players: Players, table: Table, packet: bytes) -> bool:
+    """Neither account, character nor name of it is of a player in the game: of a character a VPS server brought in itself, as
+    an automatic trader, or of one who has left. False where the packet has no key."""
+    try:
+        key = key_of(table, packet)
+    except BadPacket:
+        return False
+    return key is not NOBODY and not _named(players, key)
 
 
 def settle(node: Node, packet: bytes) -> Iterator[Down]:
@@ -67,16 +77,17 @@ def _host(players: Players, node: Node, key: Key) -> Standing:
 
 
 def _vps(players: Players, node: Node, packet: bytes, key: Key) -> Standing:
-    named = [
-        player
-        for player in (
-            players.by_name.get(key.name) if key.name else None,
-            players.by_char.get(key.char_id) if key.char_id else None,
-            players.by_account.get(key.account_id) if key.account_id else None,
-        )
-        if player is not None
-    ]
+    named = _named(players, key)
     others = policy.row_of(int.from_bytes(packet[:2], "little")).others
     if not others and any(player.owner is not node for player in named):
         return Standing(False, why="names a player it does not serve any more")
     return Standing(True, next(iter(named), None))
+
+
+def _named(players: Players, key: Key) -> list[Player]:
+    found = (
+        players.by_name.get(key.name) if key.name else None,
+        players.by_char.get(key.char_id) if key.char_id else None,
+        players.by_account.get(key.account_id) if key.account_id else None,
+    )
+    return [player for player in found if player is not None]

@@ -1,6 +1,6 @@
 """What a host says about its own player may still be false: another's name in front of words, another's party, an odd size.
 
-In: a packet that passed the fence. Out: what is forged about it, or None. The save gate has its own rules for CHECKED packets.
+In: a packet that passed the fence. Out: why it is doubted, or None. The save gate has its own rules for CHECKED packets.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from services.bridge import policy
 from services.bridge.groups import Groups
 from services.bridge.nodes import Node
 from services.bridge.players import Player, Players
+from services.bridge.policy import GroupAt
 
 WORDS_BYTES_MAX: Final = 256
 """The longest line a stock server lets a client say."""
@@ -31,25 +32,40 @@ class Said(NamedTuple):
     packet: bytes
     player: Player | None
     players: Players
+    groups: Groups
     layout: Layout
 
 
-def forged(groups: Groups, said: Said) -> str | None:
-    """Why a host's packet is not believed."""
+class Doubt(NamedTuple):
+    """kind: of a Report. `forged`, or `dropped` where nothing shows that it is."""
+
+    kind: str
+    why: str
+
+
+def doubt(said: Said) -> Doubt | None:
+    """Why a host's packet is not passed on."""
     packet_id = int.from_bytes(said.packet[:2], "little")
     at = policy.row_of(packet_id).group
-    if at is not None:
-        group_id = int.from_bytes(said.packet[at.offset : at.offset + 4], "little")
-        if not _member(groups, said, at.kind, group_id):
-            return f"names a {at.kind.removesuffix('_id')} its player is not in"
-    check = _CHECKS.get(packet_id)
-    return check(said) if check else None
+    if at is not None and not _is_member(said, at):
+        known = all(said.groups.knows(player.char_id) for player in said.players.owned_by(said.node))
+        kind = at.kind.removesuffix("_id")
+        return (
+            Doubt("forged", f"of a {kind} without its player")
+            if known
+            else Doubt("dropped", f"nobody knows yet whose {kind} it is")
+        )
+    why = _CHECKS[packet_id](said) if packet_id in _CHECKS else None
+    return Doubt("forged", why) if why else None
 
 
-def _member(groups: Groups, said: Said, kind: str, group_id: int) -> bool:
+def _is_member(said: Said, at: GroupAt) -> bool:
+    group_id = int.from_bytes(said.packet[at.offset : at.offset + 4], "little")
     if group_id <= 0:
         return False
-    return groups.has(said.node, kind, group_id) if said.player is None else groups.of(kind, said.player.char_id) == group_id
+    if said.player is None:
+        return said.groups.has(said.node, at.kind, group_id)
+    return said.groups.of(at.kind, said.player.char_id) == group_id
 
 
 def without_rank(packet: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """Many map-servers behind one slot of the char-server: what goes up, what comes down, and what both share.
 
-The core owns one `Mux`; it asks `policy.rule_for` and `routes.route_of` first, handles what is its own, and gives the rest to
-`upward.take` and `downward.take`.
+The core owns one `Mux`; it handles what is its own (`policy.HANDLED`, `policy.CHECKED`, routes with HANDLED), and gives the
+rest to `upward.take` and `downward.take`.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from services.bridge.upward import Upward
 
 
 class Mux:
-    """layout: of the servers' build. Tell it of each 2afd (`groups.learn`) and of who left the game (`groups.forget`)."""
+    """layout: of the servers' build. Tell it of each 2afd (`groups.learn`) and of who left (`groups.forget`)."""
 
     def __init__(self, nodes: Nodes, players: Players, layout: Layout) -> None:
         self.groups = Groups(players, layout)

@@ -65,7 +65,7 @@ UP: Final[dict[int, Row]] = {
     0x2B02: Row(_HANDLED, "session ids are replaced"),
     0x2B05: Row(_HANDLED, "addresses and session ids are replaced"),
     0x2B13: Row(_MADE, "the link's address is the bridge's"),
-    0x2B17: Row(_HANDLED, "ends a session"),
+    0x2B17: Row(_MADE, "the bridge says who is gone"),
     0x2B18: Row(_HANDLED, "would end everybody's session"),
     0x2B19: Row(_REFUSED, "stock servers never say it"),
     0x2B23: Row(_MADE, "answered here; the bridge keeps its own link alive"),
@@ -177,6 +177,9 @@ UP: Final[dict[int, Row]] = {
     0x30A3: Row(_OWN, "one of a clan comes", GroupAt(CLAN, 2)),
 }
 
+CHECKED: Final = frozenset(packet_id for packet_id, row in UP.items() if row.rule is _CHECKED)
+"""Ids for the save gate, after the fence."""
+HANDLED: Final = frozenset(packet_id for packet_id, row in UP.items() if row.rule is _HANDLED)
 _UNKNOWN: Final = Row(_REFUSED, "no rule for it")
 _VPS_ALONE: Final = frozenset({_REFUSED, _IGNORED})
 

@@ -13,10 +13,11 @@ from services.bridge.policy import GroupAt
 
 
 class Way(StrEnum):
-    """HANDLED: the core's. ONE_OWNER: to the node that serves the player of the key, or is taking him in. OWNER_ON_VPS: the
-    same, never to a host. REQUESTER: to who asked (`services.bridge.asked`). ALL: every ready node. VPS: every ready one
-    there. CONCERNED: those, and the hosts of the characters named. MEMBERS: those, and the hosts of the group's members in
-    the game. WHISPER: to where the one it is for may be (`services.bridge.chat`). SWALLOW: nobody."""
+    """HANDLED: the core looks first; what it leaves is of a character nobody here knows, for the VPS, or for nobody. ONE_OWNER:
+    to the node that serves the player of the key, or is taking him in. OWNER_ON_VPS: the same, never to a host. REQUESTER: to
+    who asked (`services.bridge.asked`). ALL: every ready node. VPS: every ready one there. CONCERNED: those, and the hosts of
+    the characters named. MEMBERS: those, and the hosts of the group's members in the game. WHISPER: to where the one it is for
+    may be (`services.bridge.chat`). SWALLOW: nobody."""
 
     HANDLED = "handled"
     ONE_OWNER = "one_owner"
@@ -61,11 +62,11 @@ DOWN: Final[dict[int, Route]] = {
     0x2AFB: Route(_HANDLED, "for the server that waits for its first"),
     0x2AFD: Route(_HANDLED, "session ids are replaced"),
     0x2B00: Route(_ALL, "how many play"),
-    0x2B03: Route(_HANDLED, "ends a session"),
+    0x2B03: Route(_OWNER, "he may choose another character"),
     0x2B04: Route(_HANDLED, "the bridge makes its own"),
     0x2B06: Route(_HANDLED, "addresses and session ids are replaced"),
     0x2B1E: Route(Way.SWALLOW, "the link's address is the bridge's"),
-    0x2B1F: Route(_HANDLED, "ends a session"),
+    0x2B1F: Route(_OWNER, "he has to go; his server saves him"),
     0x2B20: Route(_HANDLED, "stock servers misread it"),
     0x2B21: Route(_HANDLED, "a move waits for it"),
     0x2B24: Route(_HANDLED, "the bridge's own keepalive"),
@@ -171,5 +172,5 @@ _UNKNOWN: Final = Route(Way.SWALLOW, "no route for it")
 
 
 def route_of(packet_id: int) -> Route:
-    """HANDLED: the core's. All else: `Downward.take`."""
+    """What has no row is swallowed."""
     return DOWN.get(packet_id, _UNKNOWN)
