@@ -23,6 +23,7 @@ SLOTS_MAX: Final = 2
 """MAX_MAP_SERVERS of the stock build."""
 USERS_CHECK_MS: Final = 5_000
 WELCOME, REFUSED = 0, 3
+UNKNOWN: Final = -1
 CASTLES_BYTES: Final = 9_856
 CLANS_BYTES: Final = 17_088
 TABLES_BYTES: Final = 284
@@ -59,10 +60,12 @@ class CannotLogIn(Exception):
 
 
 class CharCore:
-    """slots: by connection. now_ms: the last time heard of. The handlers by packet id are in char_players, char_data,
-    char_talk."""
+    """slots: by connection. now_ms: the last time heard of. started: it has told a total that nobody knows. The handlers by
+    packet id are in char_players, char_data, char_talk."""
 
-    def __init__(self, store: Store, *, slots_max: int = SLOTS_MAX, note: Note = quiet, password: bytes = b"p1") -> None:
+    def __init__(
+        self, store: Store, *, slots_max: int = SLOTS_MAX, note: Note = quiet, password: bytes = b"p1", started: bool = False
+    ) -> None:
         self.store = store
         self.slots: dict[int, Slot] = {}
         self.out = Outbox()
@@ -72,7 +75,7 @@ class CharCore:
         self._slots_max = slots_max
         self._password = password
         self._login_ids = count(0x1000_0001, 0x0101)
-        self._users_told = 0
+        self._users_told = UNKNOWN if started else 0
         self._due_ms = USERS_CHECK_MS
         modules = (char_players.HANDLERS, char_data.HANDLERS, char_talk.HANDLERS)
         known = {number: handler for handlers in modules for number, handler in handlers.items()}
@@ -117,6 +120,10 @@ class CharCore:
             self._due_ms += USERS_CHECK_MS
             self.check_users()
         return self.out.take()
+
+    def phase(self, due_ms: int) -> None:
+        """The next check of the total is then."""
+        self._due_ms = due_ms
 
     def check_users(self) -> None:
         total = sum(slot.users for slot in self.slots.values())

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from libs.rathena import inter
+from libs.rathena.structs import patched, rows, shipped
 from tests.rathena.twin.char_players import set_offline
 from tests.rathena.twin.effects import sized, u32
 from tests.rathena.twin.people import empty_storage, saved_of
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 Handler = Callable[["CharCore", "Slot", bytes], None]
 SAVE_BYTES: Final = 8_869
 MAIL_BYTES: Final = 30_738
+ACHIEVEMENT: Final = "achievement"
+KEPT: Final = 1
+"""388b as recorded."""
 _ACCOUNT, _ACCOUNT2, _CHAR, _MORE = 2, 1, 3, 0
 
 
@@ -50,7 +54,7 @@ def on_storage_save(core: "CharCore", slot: "Slot", packet: bytes) -> None:
     save = inter.StorageSave.unpack(packet)
     if record := core.store.chars.get(save.char_id):
         record.storages[save.table] = save.storage
-    core.out.send(slot.link, inter.StorageSaved(account_id=save.account_id, table=save.table))
+    core.out.send(slot.link, inter.StorageSaved(account_id=save.account_id, result=KEPT, table=save.table))
 
 
 def on_registry_request(core: "CharCore", slot: "Slot", packet: bytes) -> None:
@@ -77,16 +81,16 @@ def on_registry_save(core: "CharCore", slot: "Slot", packet: bytes) -> None:
 
 def on_cooldowns(core: "CharCore", slot: "Slot", packet: bytes) -> None:
     account_id, char_id = (int.from_bytes(packet[at : at + 4], "little") for at in (2, 6))
-    count, rows = _of(core, char_id, "cooldown_rows")
+    count, kept = _of(core, char_id, "cooldown_rows")
     if count:
-        core.out.send(slot.link, sized(0x2B0B, u32(account_id) + u32(char_id) + count.to_bytes(2, "little") + rows))
+        core.out.send(slot.link, sized(0x2B0B, u32(account_id) + u32(char_id) + count.to_bytes(2, "little") + kept))
 
 
 def on_bonus_request(core: "CharCore", slot: "Slot", packet: bytes) -> None:
     char_id = int.from_bytes(packet[2:6], "little")
-    count, rows = _of(core, char_id, "bonus_rows")
+    count, kept = _of(core, char_id, "bonus_rows")
     if count:
-        core.out.send(slot.link, inter.BonusScriptLoad(char_id=char_id, count=count, rows=rows))
+        core.out.send(slot.link, inter.BonusScriptLoad(char_id=char_id, count=count, rows=kept))
 
 
 def on_bonus_save(core: "CharCore", slot: "Slot", packet: bytes) -> None:
@@ -97,8 +101,8 @@ def on_bonus_save(core: "CharCore", slot: "Slot", packet: bytes) -> None:
 
 def on_scdata_request(core: "CharCore", slot: "Slot", packet: bytes) -> None:
     asked = inter.ScdataRequest.unpack(packet)
-    count, rows = _of(core, asked.char_id, "sc_rows")
-    core.out.send(slot.link, inter.ScdataLoad(account_id=asked.account_id, char_id=asked.char_id, count=count, rows=rows))
+    count, kept = _of(core, asked.char_id, "sc_rows")
+    core.out.send(slot.link, inter.ScdataLoad(account_id=asked.account_id, char_id=asked.char_id, count=count, rows=kept))
 
 
 def on_scdata_save(core: "CharCore", slot: "Slot", packet: bytes) -> None:
@@ -132,15 +136,20 @@ def on_quests_save(core: "CharCore", slot: "Slot", packet: bytes) -> None:
 def on_achievements(core: "CharCore", slot: "Slot", packet: bytes) -> None:
     char_id = inter.AchievementRequest.unpack(packet).char_id
     record = core.store.chars.get(char_id)
-    rows = record.achievements if record else b""
-    core.out.send(slot.link, inter.Achievements(char_id=char_id, achievements=rows))
+    kept = record.achievements if record else b""
+    core.out.send(slot.link, inter.Achievements(char_id=char_id, achievements=kept))
 
 
 def on_achievements_save(core: "CharCore", slot: "Slot", packet: bytes) -> None:
     save = inter.AchievementSave.unpack(packet)
     if record := core.store.chars.get(save.char_id):
-        record.achievements = save.achievements
+        record.achievements = b"".join(map(_without_score, rows(shipped(), ACHIEVEMENT, save.achievements)))
     core.out.send(slot.link, inter.AchievementsSaved(char_id=save.char_id))
+
+
+def _without_score(row: bytes) -> bytes:
+    """The score follows from the achievement; it is not kept, as recorded."""
+    return patched(shipped(), ACHIEVEMENT, row, {"score": 0})
 
 
 def _of(core: "CharCore", char_id: int, name: str) -> tuple[int, bytes]:
