@@ -15,6 +15,8 @@ from tests.rathena.twin.effects import CHAR, Cut, Dial, Effect, Exit, Note, Outb
 from tests.rathena.twin.player import Phase, Player
 
 NEVER_MS: Final = 1 << 62
+STALL_STEP_MS: Final = 1_000
+"""Silences are noticed to the second, as stock."""
 Place = tuple[str, int, int]
 
 
@@ -68,6 +70,7 @@ class MapCore:
         self.client_heard_ms: dict[int, int] = {}
         self.ended = False
         self.heard_ms = 0
+        self.pinged = False
         self.dials = 0
         self.asked_once = False
         self.timers: dict[str, int] = {}
@@ -99,7 +102,7 @@ class MapCore:
         packet_id = id_of(packet)
         try:
             if link == CHAR:
-                self.heard_ms = now_ms
+                self.heard_ms, self.pinged = now_ms, False
                 if handler := map_link.HANDLERS.get(packet_id):
                     handler(self, packet)
                 elif packet_id not in CHAR_TO_MAP.kinds:
@@ -120,7 +123,9 @@ class MapCore:
             return
         player = self.clients.get(link)
         handler = map_play.HANDLERS.get(packet_id) or map_talk.HANDLERS.get(packet_id)
-        if handler is not None and player is not None and player.phase is Phase.PLAYING:
+        if handler is None or player is None or player.phase is not Phase.PLAYING:
+            return
+        if player.entered or packet_id in map_play.BEFORE_ENTERED:
             handler(self, player, packet)
 
     def closed(self, link: int, now_ms: int) -> list[Effect]:
@@ -206,11 +211,12 @@ class MapCore:
         return max(self.config.autosave_ms // (len(self.playing()) + 1), self.config.minsave_ms)
 
     def _on_autosave(self) -> None:
-        """One player a time, in turn."""
+        """One player a time, in turn; once round, nobody: so each is saved every autosave_ms."""
         self.timers["autosave"] = self.now_ms + self.autosave_interval_ms()
         saved = [player for player in self.playing() if player.loaded and player.phase is Phase.PLAYING]
-        if saved and self.ready:
-            self.save_next %= len(saved)
+        if self.save_next >= len(saved) or not self.ready:
+            self.save_next = 0
+        else:
             self.say(*saved[self.save_next].autosave())
             self.save_next += 1
 
@@ -228,7 +234,7 @@ class MapCore:
         map_play.check_silent(self)
 
     def _stall_step_ms(self) -> int:
-        return max(50, min(self.config.stall_ms, self.config.client_stall_ms or self.config.stall_ms) // 10)
+        return max(20, min(STALL_STEP_MS, self.config.stall_ms // 10, (self.config.client_stall_ms or STALL_STEP_MS) // 10))
 
     def _on_users(self) -> None:
         map_link.say_users(self)

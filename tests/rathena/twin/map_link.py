@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from libs.rathena import client, inter
 from libs.rathena.values import cut, gat
 from tests.rathena.twin import map_play, map_talk
-from tests.rathena.twin.effects import CHAR, Cut, sized
+from tests.rathena.twin.effects import CHAR, Cut, id_of, sized
 from tests.rathena.twin.people import CART, INVENTORY, STORAGE_TABLE
 from tests.rathena.twin.player import Phase, Player
 
@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     from tests.rathena.twin.map_core import MapCore
 
 Handler = Callable[["MapCore", bytes], None]
-CASTLE_IDS: Final = range(43, -1, -1)
+CASTLE_IDS: Final = (*range(43, 28, -1), *range(12, -1, -1), *range(13, 29))
+"""As recorded."""
 _REGISTRY_KINDS: Final = {1, 2, 3}
 _DELIVERED, _NOT_HERE = 0, 1
+_PARTY_LEFT, _GUILDS = 0x3824, 0x3830
 
 
 def on_open(core: "MapCore") -> None:
     core.linked = True
     core.relinks += 1
     core.dials = 0
-    core.heard_ms = core.now_ms
+    core.heard_ms, core.pinged = core.now_ms, False
     core.timers.pop("reconnect", None)
     config = core.config
     login = inter.MapLogin(userid=config.userid.encode(), passwd=config.passwd.encode(), map_ip=core.ip, map_port=config.port)
@@ -48,7 +50,8 @@ def check_stall(core: "MapCore") -> None:
     silent_ms = core.now_ms - core.heard_ms
     if core.linked and silent_ms > 2 * core.config.stall_ms:
         core.out.add(Cut(CHAR))
-    elif core.linked and silent_ms >= core.config.stall_ms:
+    elif core.linked and silent_ms >= core.config.stall_ms and not core.pinged:
+        core.pinged = True
         core.say(inter.Keepalive().pack())
 
 
@@ -231,7 +234,7 @@ def on_whisper_result(core: "MapCore", packet: bytes) -> None:
 
 
 def on_broadcast(core: "MapCore", packet: bytes) -> None:
-    map_talk.hear_broadcast(core, inter.BroadcastCopy.unpack(packet).message.removeprefix(b"blue"))
+    map_talk.hear_broadcast(core, inter.BroadcastCopy.unpack(packet).message)
 
 
 def on_party_message(core: "MapCore", packet: bytes) -> None:
@@ -242,6 +245,18 @@ def on_party_message(core: "MapCore", packet: bytes) -> None:
 def on_guild_message(core: "MapCore", packet: bytes) -> None:
     said = inter.GuildMessageCopy.unpack(packet)
     map_talk.hear_guild(core, said.guild_id, said.message)
+
+
+def on_group(core: "MapCore", packet: bytes) -> None:
+    """3820, 3822: who is in which party; 3824: left it; 3830, 3832: who is in which guild."""
+    packet_id = id_of(packet)
+    account_at, group_at = {0x3820: (2, 11), 0x3822: (6, 2), 0x3824: (6, 2), 0x3830: (2, 6), 0x3832: (6, 2)}[packet_id]
+    if (player := _playing(core, int.from_bytes(packet[account_at : account_at + 4], "little"))) is not None:
+        group_id = 0 if packet_id == _PARTY_LEFT else int.from_bytes(packet[group_at : group_at + 4], "little")
+        if packet_id < _GUILDS:
+            player.party_id = group_id
+        else:
+            player.guild_id = group_id
 
 
 def _playing(core: "MapCore", account_id: int) -> Player | None:
@@ -268,4 +283,5 @@ HANDLERS: Final[dict[int, Handler]] = {
     0x3800: on_broadcast,
     0x3827: on_party_message,
     0x3837: on_guild_message,
+    **dict.fromkeys((0x3820, 0x3822, 0x3824, 0x3830, 0x3832), on_group),
 }

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Handler = Callable[["MapCore", Player, bytes], None]
 REFUSED, SERVER_CLOSED, STILL_IN_GAME, FORCED = 0, 1, 8, 15
+BEFORE_ENTERED: Final = frozenset({0x007D, 0x00B2, 0x018A})
+"""Who has not said 007d for this map yet is heard on nothing else, ticks included (s2)."""
 ZENY_A_HIT, EXP_A_HIT = 10, 7
 _LOCAL_IP: Final = bytes([127, 0, 0, 1])
 

@@ -35,8 +35,8 @@ def on_chat(core: "MapCore", player: Player, packet: bytes) -> None:
 
 
 def _jump(core: "MapCore", player: Player, words: bytes, *, local_only: bool) -> None:
-    name, x, y = words.decode().split()
-    if local_only and name not in core.maps:
+    name, x, y = [*words.decode("utf-8", "replace").split(), "0", "0"][:3] if words else ("", "0", "0")
+    if (local_only and name not in core.maps) or not (x + y).isdigit():
         if player.client is not None:
             core.out.send(player.client, client.OwnChat(text=b"Map not found.\0"))
         return
@@ -90,10 +90,11 @@ def on_party_chat(core: "MapCore", player: Player, packet: bytes) -> None:
 
 
 def on_guild_chat(core: "MapCore", player: Player, packet: bytes) -> None:
+    """What goes to other servers loses its last character, as recorded (s7, s7b)."""
     text = packet[4:]
     hear_guild(core, player.guild_id, text)
     if core.others and player.guild_id:
-        core.say(inter.GuildMessage(guild_id=player.guild_id, account_id=player.account_id, message=text).pack())
+        core.say(inter.GuildMessage(guild_id=player.guild_id, account_id=player.account_id, message=text[:-2] + b"\0").pack())
 
 
 def hear_party(core: "MapCore", party_id: int, account_id: int, text: bytes) -> None:

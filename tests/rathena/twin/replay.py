@@ -42,13 +42,15 @@ class Said(NamedTuple):
 
 
 class Happening(NamedTuple):
-    """What a recording tells of one leg: a packet, or without one the leg's opening or end."""
+    """What a recording tells of one leg: a packet, or without one the leg's opening (to which map-server) or end."""
 
     t_ms: float
     leg: str
     dir: str
     packet: bytes
     event: str = ""
+    node: str = ""
+    account_id: int = 0
 
 
 @cache
@@ -58,8 +60,17 @@ def happenings(scenario: str, prefix: str) -> list[Happening]:
     with gzip.open(captured.FOLDER / f"{scenario}.jsonl.gz", "rt") as lines:
         for record in map(json.loads, lines):
             if "ev" in record and record.get("leg", "").startswith(prefix):
-                found.append(Happening(record["t_ms"], record["leg"], "", b"", record["ev"]))
-    return sorted(found, key=lambda h: h.t_ms)
+                found.append(
+                    Happening(
+                        record["t_ms"], record["leg"], "", b"", record["ev"], record.get("node", ""), record.get("aid", 0)
+                    )
+                )
+    return sorted(found, key=in_time)
+
+
+def in_time(happening: Happening) -> tuple[float, int]:
+    """A leg is open before and closed after what was said on it at the same moment."""
+    return happening.t_ms, {"open": 0, "already_open": 0, "close": 2, "eof": 2}.get(happening.event, 1)
 
 
 def said(table: Table, packet: bytes) -> Said:
