@@ -24,12 +24,12 @@ from libs.link.messages import (
     Walked,
 )
 from libs.rathena.inter_chars import AuthOk, AuthRequest, DisconnectPlayer
-from libs.rathena.inter_link import KeepaliveAck, RegisterUsers
+from libs.rathena.inter_link import RegisterUsers
 from libs.rathena.inter_saves import SaveAck, Storage
 from libs.rathena.layout import Layout
 from libs.rathena.packets import BadPacket
-from services.bridge.downward import Downward
 from services.bridge.effects import Effect
+from services.bridge.mux import Mux
 from services.bridge.nodes import Node
 from services.bridge.placing import Placing
 from services.bridge.players import Player
@@ -39,7 +39,6 @@ from services.bridge.saves import SaveGate
 from services.bridge.serving import Serving
 from services.bridge.slot import Slot
 from services.bridge.state import Rules, State
-from services.bridge.upward import Upward
 
 KICK_REASON = 2
 HELD_BACK_BYTES_MAX = 64 * 1024 * 1024
@@ -59,8 +58,7 @@ class Bridge:
         self.placing = Placing(self.state, self.said, self.gate)
         self.serving = Serving(self.state, self.placing, self.said)
         self.slot = Slot(self.state, self.serving.on_ready)
-        self._upward = Upward(self.state.nodes, self.state.players)
-        self._downward = Downward(self.state.nodes, self.state.players)
+        self._mux = Mux(self.state.nodes, self.state.players, layout)
         self._relays: dict[int, RelayHello] = {}
         self._awaited = set(known_relays)
         self._orphans: dict[str, int] = {}
@@ -80,6 +78,8 @@ class Bridge:
     def _settle(self) -> None:
         while self.placing.done:
             player = self.placing.done.pop()
+            if player.char_id not in self.state.players.by_char:
+                self._mux.groups.forget(player.char_id)
             self.serving.on_done(player)
             self.serving.settle(player)
 
@@ -145,7 +145,7 @@ class Bridge:
         for player in list(state.busy.values()):
             self.placing.due(player)
         self.serving.due()
-        state.out.extend(self._upward.due(now_ms))
+        state.out.extend(self._mux.due(now_ms))
         for relay, since_ms in list(self._orphans.items()):
             if now_ms - since_ms > state.rules.hold_ms:
                 del self._orphans[relay]
@@ -170,6 +170,7 @@ class Bridge:
     def char_lost(self, now_ms: int) -> None:
         self.state.now_ms = now_ms
         self.slot.on_lost()
+        self._mux.char_server_lost()
 
     def char_packet(self, packet: bytes, now_ms: int) -> None:
         """
@@ -179,7 +180,7 @@ class Bridge:
         self.state.now_ms = now_ms
         handler = _FROM_CHAR.get(packet[0] | packet[1] << 8)
         if handler is None or not handler(self, packet):
-            self.state.out.extend(self._downward.take(packet))
+            self.state.out.extend(self._mux.downward.take(packet, self.state.now_ms))
 
     def _login_ack(self, packet: bytes) -> bool:
         self.slot.on_login_ack(packet)
@@ -194,6 +195,7 @@ class Bridge:
         return True
 
     def _auth_ok(self, packet: bytes) -> bool:
+        self._mux.groups.learn(AuthOk.unpack(packet).status)
         return self.placing.on_auth_ok(packet) or self._to_asker(packet)
 
     def _auth_failed(self, packet: bytes) -> bool:
@@ -247,7 +249,7 @@ class Bridge:
         self._logged_in.discard(link)
         self.slot.on_node_lost(node)
         self.serving.on_lost(node)
-        self.state.out.extend(self._upward.on_node_lost(node))
+        self.state.out.extend(self._mux.node_lost(node))
         if node.host is not None:
             self.said.link_lost(node.host, link)
 
@@ -284,8 +286,6 @@ class Bridge:
         elif packet_id == USERS:
             node.claimed = frozenset(RegisterUsers.unpack(packet).pairs)
             self._sort_out(node)
-        elif packet_id == KEEPALIVE:
-            self.state.down(node, KeepaliveAck().pack())
         elif packet_id == ALL_OFFLINE:
             pass  # its players were saved one by one; the others of this slot are not offline
         elif packet_id == CHANGE:
@@ -297,7 +297,7 @@ class Bridge:
         elif packet_id in CHECKED:
             self._save(node, packet)
         else:
-            self.state.out.extend(self._upward.take(node, packet, self.state.now_ms))
+            self.state.out.extend(self._mux.upward.take(node, packet))
 
     def _auth_request(self, node: Node, packet: bytes) -> None:
         if self.placing.on_auth_request(node, packet):
@@ -308,14 +308,14 @@ class Bridge:
         self.state.up(packet)
 
     def _save(self, node: Node, packet: bytes) -> None:
-        player = self._upward.fence(node, packet)
+        player = self._mux.upward.fence(node, packet)
         if player is not None:
             self.gate.offer(node, player, packet)
-        elif node.is_vps and self._upward.is_nobody(packet):
+        elif node.is_vps and self._mux.upward.is_nobody(packet):
             self.state.up(packet)
         else:
             self.state.report("fenced", node, packet[0] | packet[1] << 8, "of a character it does not serve")
-            self.state.out.extend(self._upward.settle(node, packet))
+            self.state.out.extend(self._mux.upward.settle(node, packet))
 
     def _sort_out(self, node: Node) -> None:
         """Whom it says it has: back to it where the relay says so too; the others it has to let go."""

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable
-from typing import Protocol
 
 from libs.rathena.framing import CHAR_TO_MAP, MAP_TO_CHAR, BadStream, Splitter
 
@@ -20,17 +19,7 @@ CONNECT_TIMEOUT_S = 1.0
 RETRY_S = (0.05, 1.0)
 KEEPALIVE_S = 20.0
 """A char-server answers our 2b23; one that says nothing for twice this long is gone."""
-HELLO_BYTES_MAX = 4096
 _LOG = logging.getLogger(__name__)
-
-
-class Admitted(Protocol):
-    """Who a link of a host belongs to, by its first frame."""
-
-    host: str
-    map: str
-    ip: bytes
-    port: int
 
 
 class NodeLink(asyncio.Protocol):
@@ -48,6 +37,10 @@ class NodeLink(asyncio.Protocol):
         self._transport = transport
         self._links.made(self)
         self.linked = True
+        self.begin()
+
+    def begin(self) -> None:
+        """It is connected; of the VPS it needs to say no more."""
         self._links.on_linked(self.number)
 
     def data_received(self, data: bytes) -> None:
@@ -102,8 +95,11 @@ class Links:
         self._paused = False
 
     def protocol(self) -> NodeLink:
+        return NodeLink(self.next_number(), self)
+
+    def next_number(self) -> int:
         self._number += 1
-        return NodeLink(self._number, self)
+        return self._number
 
     def made(self, link: NodeLink) -> None:
         self._links[link.number] = link
@@ -236,9 +232,11 @@ class CharLink(asyncio.Protocol):
             self._transport.close()
 
 
-async def listen(links: Links, host: str, port: int, context: ssl.SSLContext | None = None) -> asyncio.Server:
+async def listen(
+    protocol: Callable[[], NodeLink], host: str, port: int, context: ssl.SSLContext | None = None
+) -> asyncio.Server:
     """
     Raises:
         OSError: the address is taken or none of this machine's.
     """
-    return await asyncio.get_running_loop().create_server(links.protocol, host, port, ssl=context)
+    return await asyncio.get_running_loop().create_server(protocol, host, port, ssl=context)

@@ -13,8 +13,9 @@ from typing import Any
 
 from libs.events import HostId, Reply, SaveCheck, SaveVerdict
 from libs.hosting.effects import Ask
-from libs.rathena.inter_saves import SaveChar, Storage, StorageSave, StorageSaved
+from libs.rathena.inter_saves import SaveChar, Storage, StorageSave
 from libs.rathena.structs import CHARACTER, BadStruct, integer, items, mismatch, patched
+from services.bridge.fence import settle
 from services.bridge.nodes import Node
 from services.bridge.players import Player
 from services.bridge.state import State, wire_name
@@ -180,8 +181,7 @@ class SaveGate:
         state, player = self._state, waiting.player
         state.report("rejected", waiting.node, _id(packet), verdict.reason)
         if _id(packet) == STORAGE_SAVE:
-            table = StorageSave.unpack(packet).table
-            state.down(waiting.node, StorageSaved(account_id=player.account_id, table=table).pack())
+            state.out.extend(settle(waiting.node, packet))
             return
         save, accepted = SaveChar.unpack(packet), self._accepted[player.char_id]
         status = accepted.status
