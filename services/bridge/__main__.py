@@ -2,12 +2,11 @@
 
 import asyncio
 import logging
-import os
 import sys
 
-from libs.config import ConfigError, load
+from libs.config import ConfigError
 from libs.runtime.health import Health, HealthServer
-from libs.runtime.process import Process
+from libs.runtime.process import Process, end_with_parent
 from libs.runtime.service import EXIT_DONE, EXIT_FINDING, notify_ready, run_loop, stop_on_signals
 from libs.runtime.telemetry import start_logging
 from services.bridge.shell import BridgeProcess, CannotStart, is_open
@@ -16,9 +15,10 @@ _LOG = logging.getLogger(__name__)
 
 
 def main() -> None:
-    process = Process()
+    end_with_parent()
     try:
-        settings = load(process.config, os.environ)
+        process = Process.read()
+        settings = process.settings()
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(EXIT_FINDING)

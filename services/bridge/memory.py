@@ -1,5 +1,5 @@
-"""What the bridge remembers over a restart: its relays, and the last assignments it read, so that it can serve while NATS is away
-(DESIGN D5). One file, written anew in full and renamed; a file that cannot be read counts as none, and is said."""
+"""What the bridge remembers over a restart: its relays, and the last assignments it read, so that it can serve while NATS is
+away (DESIGN D5). One file, written anew in full and renamed; a file that cannot be read counts as none, and is said."""
 
 import logging
 import os

@@ -1,6 +1,6 @@
 """The bridge's I/O: listeners for map-servers, hosts and relays, the connection to the char-server, the bus when it is there.
 
-Every input goes to the core at once, its effects are performed before the next. The bus comes and goes; nothing here waits for it.
+Every input goes to the core at once, its effects are performed before the next. The bus comes and goes; nothing waits for it.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from libs.bus.errors import BusError
 from libs.bus.nats import NatsBus, connect
 from libs.bus.port import Start
 from libs.config import Settings
-from libs.events import PlayersOnline, PlayersOnlineReply, Stream
+from libs.events import HostId, PlayersOnline, PlayersOnlineReply, Stream
 from libs.link.messages import BridgeHello, RelayHello, RelaySays
 from libs.link.peer import Peer, serve
 from libs.link.tls import server_context
@@ -24,7 +24,7 @@ from libs.rathena.layout import BadLayout, Layout, shipped
 from libs.rathena.packets import BadPacket
 from libs.rathena.values import ip_bytes
 from libs.runtime.clock import Clock
-from libs.runtime.service import node_name
+from libs.runtime.process import node_name
 from libs.runtime.shell import Shell
 from libs.runtime.telemetry import Counters, start_telemetry
 from services.bridge import memory
@@ -138,7 +138,7 @@ class BridgeProcess:
         self._perform()
 
     def _on_host(self, number: int, host: str, map_name: str, ip: bytes, port: int) -> None:
-        self.core.node_linked(number, self._now_ms, host=host, map_name=map_name, ip=ip, port=port)
+        self.core.node_linked(number, self._now_ms, host=HostId(host), map_name=map_name, ip=ip, port=port)
         self._perform()
 
     def _on_packets(self, number: int, packets: list[bytes]) -> None:
