@@ -1,4 +1,4 @@
-"""Frames of a byte stream: u32 length, big endian, then a MessagePack body. Pure.
+"""Frames of a byte stream: u32 length, big endian, then a MessagePack body. An empty frame says only: I live. Pure.
 
 In: bytes in any chunks. Out: messages, or `BadFrame`: the peer is not what it should be, cut it.
 """
@@ -11,6 +11,8 @@ import msgspec
 from libs.link.messages import FRAME_BYTES_MAX, Message
 
 _LENGTH = Struct(">I")
+ALIVE = _LENGTH.pack(0)
+"""The empty frame, sent by both ends so that a dead peer is found (libs/link/peer.py)."""
 _ENCODER = msgspec.msgpack.Encoder()
 M = TypeVar("M", bound=Message)
 
@@ -49,10 +51,12 @@ class Frames(Generic[M]):
             start, end = at + _LENGTH.size, at + _LENGTH.size + length
             if len(rest) < end:
                 break
+            at = end
+            if not length:
+                continue
             try:
                 found.append(self._decoder.decode(memoryview(rest)[start:end].tobytes()))
             except (msgspec.DecodeError, msgspec.ValidationError, ValueError, RecursionError) as error:
                 raise BadFrame(str(error)) from None
-            at = end
         del rest[:at]
         return found
