@@ -30,7 +30,7 @@ class Frames(Generic[M]):
     """Reads one direction. says: the union of the messages the peer may say. Holds at most one frame of limit_bytes."""
 
     def __init__(self, says: object, *, limit_bytes: int = FRAME_BYTES_MAX) -> None:
-        self._decoder: msgspec.msgpack.Decoder[M] = msgspec.msgpack.Decoder(says)  # type: ignore[arg-type]
+        self._decoder: msgspec.msgpack.Decoder[M] = msgspec.msgpack.Decoder(says)
         self._limit = limit_bytes
         self._rest = bytearray()
 
@@ -60,3 +60,23 @@ class Frames(Generic[M]):
                 raise BadFrame(str(error)) from None
         del rest[:at]
         return found
+
+
+def first(says: type[M], data: bytes, limit_bytes: int) -> tuple[M, bytes] | None:
+    """The message a stream begins with, and what follows it, which is none of ours; None: not whole yet.
+
+    Raises:
+        BadFrame: too long, or no such message.
+    """
+    if len(data) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack_from(data)
+    if length > limit_bytes:
+        raise BadFrame(f"a frame of {length} bytes; allowed are {limit_bytes}")
+    end = _LENGTH.size + length
+    if len(data) < end:
+        return None
+    try:
+        return msgspec.msgpack.decode(data[_LENGTH.size : end], type=says), data[end:]
+    except (msgspec.DecodeError, msgspec.ValidationError, ValueError, RecursionError) as error:
+        raise BadFrame(str(error)) from None

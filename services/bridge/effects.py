@@ -1,4 +1,4 @@
-"""What the bridge's core asks its shell to do. Decide, then do: the core knows no socket (libs/hosting/effects.py has the bus's)."""
+"""What the bridge's core asks its shell to do; it knows no socket. What is said on the bus is libs/hosting/effects.py."""
 
 from dataclasses import dataclass
 

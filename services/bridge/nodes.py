@@ -1,4 +1,4 @@
-"""Map-servers on their links. A node is one incarnation: the link ends, the node is gone; who comes back is another (DESIGN D6)."""
+"""Map-servers on their links. A node is one incarnation: its link ends, it is gone; who comes back is another (DESIGN D6)."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,7 +15,8 @@ class Node:
 
     link: the shell's number for the connection; never used twice. server: what relays and logs call it, `core`, `fallback`,
     `vps-<port>` or `<host>/<map>`. host: whose machine; None for the VPS. ip, port: where its players connect to, 4 bytes and
-    TCP port. maps: loaded, without extension. ready: it was told so (2afb). users: players it counts (2afe).
+    TCP port. maps: loaded, without extension. ready: it was told so (2afb). users: players it counts (2afe). claimed: account
+    and character of those it said it has (2aff).
     """
 
     link: int
@@ -26,6 +27,7 @@ class Node:
     maps: frozenset[bytes] = frozenset()
     ready: bool = False
     users: int = 0
+    claimed: frozenset[tuple[int, int]] = frozenset()
 
     @property
     def is_vps(self) -> bool:
