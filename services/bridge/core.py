@@ -72,6 +72,9 @@ class Bridge:
     def take(self) -> list[Effect]:
         """What to do now, in order. Players whose moves ended are told to Serving first."""
         self._settle()
+        if not self.gate.bus_up:
+            for _ in self.gate.take():  # there is nobody to ask; what may pass without passes
+                raise AssertionError("asked without a bus")
         effects, self.state.out = self.state.out, []
         return effects
 
@@ -261,12 +264,17 @@ class Bridge:
         try:
             if link not in self._logged_in and packet[0] | packet[1] << 8 != LOGIN:
                 self.state.cut(node, "it did not log in first")
-            elif self.state.recovering and packet[0] | packet[1] << 8 not in (LOGIN, MAPS, USERS, KEEPALIVE):
+            elif self.state.recovering and self._may_be_of_before(node, packet):
                 self._hold_back(node, packet)
             else:
                 self._from_node(node, packet)
         except BadPacket as error:
             self.state.cut(node, str(error))
+
+    def _may_be_of_before(self, node: Node, packet: bytes) -> bool:
+        """Of a player whom a relay may yet say it serves there."""
+        packet_id = packet[0] | packet[1] << 8
+        return packet_id not in (LOGIN, MAPS, USERS, KEEPALIVE, AUTH) and self._mux.upward.fence(node, packet) is None
 
     def _hold_back(self, node: Node, packet: bytes) -> None:
         self._held_back_bytes += len(packet)

@@ -5,7 +5,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from itertools import count
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from libs.rathena.framing import BadStream, Splitter
 from libs.rathena.tables import Table
@@ -34,8 +34,7 @@ class _Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
         self.shell.opened(self)
 
     def data_received(self, data: bytes) -> None:
