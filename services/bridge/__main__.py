@@ -14,20 +14,20 @@ from services.bridge.shell import BridgeProcess, CannotStart, is_open
 _LOG = logging.getLogger(__name__)
 
 
-def main() -> None:
+def main() -> int:
     end_with_parent()
     try:
         process = Process.read()
         settings = process.settings()
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
-        sys.exit(EXIT_FINDING)
+        return EXIT_FINDING
     start_logging("bridge", "debug" if settings.monitoring.detailed_logging else process.log_level)
     try:
-        sys.exit(run_loop(_life(process, BridgeProcess(settings, open_=is_open()))))
+        return run_loop(_life(process, BridgeProcess(settings, open_=is_open())))
     except CannotStart as error:
         _LOG.error("%s", error)
-        sys.exit(EXIT_FINDING)
+        return EXIT_FINDING
 
 
 async def _life(process: Process, bridge: BridgeProcess) -> int:
@@ -61,4 +61,4 @@ async def _beat(health: Health) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

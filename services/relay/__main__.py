@@ -1,11 +1,9 @@
-"""python -m services.relay: what players' clients connect to. Told by KAFRA_RELAY_* (settings.py)."""
+"""python -m services.relay: what players' clients connect to. Settings: KAFRA_CONFIG, KAFRA__RELAY__*."""
 
 import asyncio
 import contextlib
 import logging
 import sys
-
-from pydantic import ValidationError
 
 from libs.config import ConfigError
 from libs.link.tls import BadIdentity, client_context
@@ -65,13 +63,10 @@ def raise_file_limit() -> None:
 def main() -> int:
     end_with_parent()
     try:
-        process, settings = Process.read(), RelaySettings()
+        process = Process.read()
+        settings = RelaySettings.of(process.settings().relay)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
-        return EXIT_FINDING
-    except ValidationError as error:
-        for item in error.errors():
-            sys.stderr.write(f"KAFRA_RELAY_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}\n")
         return EXIT_FINDING
     start_logging(f"relay/{settings.name}", process.log_level)
     raise_file_limit()

@@ -1,17 +1,13 @@
-"""What a relay is told: from the environment, KAFRA_RELAY_<NAME>, read once in `__main__`."""
+"""What a relay is told: the group `relay` of the configuration, in the units its code counts in."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
-Seconds = Annotated[float, Field(gt=0, le=3600)]
-Address = Annotated[str, Field(pattern=r"^.{1,255}:\d{1,5}$")]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_@-]{1,32}$")]
+from libs.config import Relay
 
 
-class RelaySettings(BaseSettings):
+@dataclass(frozen=True, kw_only=True)
+class RelaySettings:
     """listen: host:port for players' clients. region: players through this relay are of it. name: no other relay has it.
     bridge: host:port. tls: directory with ca.pem, cert.pem, key.pem (libs/link/tls.py); none: no TLS, for labs and tests.
 
@@ -22,18 +18,33 @@ class RelaySettings(BaseSettings):
     connection it is.
     """
 
-    model_config = SettingsConfigDict(env_prefix="KAFRA_RELAY_", extra="ignore", frozen=True)
-
-    listen: Address = "0.0.0.0:5121"
-    region: Name = "vps"
-    name: Name = "relay"
-    bridge: Address = "127.0.0.1:7121"
+    listen: str
+    bridge: str
+    region: str = ""
+    name: str = "relay"
     tls: Path | None = None
-    max_connections: Annotated[int, Field(ge=1, le=50_000)] = 2_000
-    max_connections_per_address: Annotated[int, Field(ge=1, le=50_000)] = 20
-    first_packet_timeout_s: Seconds = 10.0
-    idle_timeout_s: Seconds = 120.0
-    hold_timeout_s: Seconds = 30.0
-    connect_timeout_s: Seconds = 1.0
-    linger_s: Seconds = 1.0
+    max_connections: int = 2_000
+    max_connections_per_address: int = 20
+    first_packet_timeout_s: float = 10.0
+    idle_timeout_s: float = 120.0
+    hold_timeout_s: float = 30.0
+    connect_timeout_s: float = 1.0
+    linger_s: float = 1.0
     proxy_protocol: bool = False
+
+    @classmethod
+    def of(cls, relay: Relay) -> "RelaySettings":
+        return cls(
+            listen=relay.listen,
+            bridge=relay.bridge,
+            region=relay.region,
+            name=relay.name,
+            tls=Path(relay.tls) if relay.tls else None,
+            max_connections=relay.max_connections,
+            max_connections_per_address=relay.max_connections_per_address,
+            first_packet_timeout_s=relay.first_packet_timeout_s,
+            idle_timeout_s=relay.idle_timeout_s,
+            hold_timeout_s=relay.hold_timeout_s,
+            connect_timeout_s=relay.connect_timeout_ms / 1000,
+            proxy_protocol=relay.proxy_protocol,
+        )
