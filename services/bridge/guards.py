@@ -48,7 +48,7 @@ def doubt(said: Said) -> Doubt | None:
     packet_id = int.from_bytes(said.packet[:2], "little")
     at = policy.row_of(packet_id).group
     if at is not None and not _is_member(said, at):
-        known = all(said.groups.knows(player.char_id) for player in said.players.owned_by(said.node))
+        known = all(said.groups.knows(at.kind, player.char_id) for player in said.players.owned_by(said.node))
         kind = at.kind.removesuffix("_id")
         return (
             Doubt("forged", f"of a {kind} without its player")
