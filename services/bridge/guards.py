@@ -63,7 +63,7 @@ def _is_member(said: Said, at: GroupAt) -> bool:
     group_id = int.from_bytes(said.packet[at.offset : at.offset + 4], "little")
     if group_id <= 0:
         return False
-    if said.player is None:
+    if said.player is None or at.anyone:
         return said.groups.has(said.node, at.kind, group_id)
     return said.groups.of(at.kind, said.player.char_id) == group_id
 

@@ -60,6 +60,7 @@ def test_what_changes_a_character_is_checked() -> None:
     state = {0x2B01, 0x308B, 0x3004, 0x2B1C, 0x2B15, 0x2B2E, 0x3061, 0x3063, 0x3064, 0x3073, 0x307F, 0x3082, 0x3092}
 
     assert state <= policy.CHECKED
+    assert not any(policy.UP[packet_id].others for packet_id in policy.CHECKED | policy.HANDLED)
     assert {policy.rule_for(node, packet_id) for node in lab.nodes for packet_id in state} == {Rule.CHECKED}
 
 

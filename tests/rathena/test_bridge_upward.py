@@ -225,6 +225,17 @@ def test_waiting_questions_are_bounded() -> None:
     assert lab.to(inter.CharName(char_id=5_000, name=b"new").pack()) == {"h1/prt_fild08"}
 
 
+def test_answered_questions_wait_no_more() -> None:
+    lab = Lab()
+    lab.up(lab.other, inter.SearchCharName(char_id=9_999).pack())
+
+    for number in range(5_000):
+        lab.up(lab.host, inter.SearchCharName(char_id=number + 1).pack())
+        lab.to(inter.CharName(char_id=number + 1, name=b"who").pack())
+
+    assert lab.to(inter.CharName(char_id=9_999, name=b"old").pack()) == {"h2/prt_fild01"}
+
+
 def test_another_char_server_owes_no_answers() -> None:
     lab = Lab()
     lab.up(lab.host, inter.ClanListRequest().pack())
@@ -285,13 +296,15 @@ def test_a_host_loads_no_guild_storage_and_renames_no_character() -> None:
     assert [kinds(lab.up(lab.host, packet)) for packet in renames] == [["forged"], [], []]
 
 
-def test_a_party_member_of_another_size_is_not_passed_on() -> None:
+def test_a_host_adds_its_player_to_parties_of_its_players_alone_and_by_a_whole_struct() -> None:
     lab = Lab()
     lab.players.remove(lab.three)
     joined = captured.every(0x3022, "map>gw")[0].packet
     short = b"\x22\x30\x14\x00" + joined[4:20]
     lab.enter(3, b"LabThree", lab.host)
 
+    assert kinds(lab.up(lab.host, joined)) == ["forged"], "nobody of that party is there to invite him"
+    lab.mux.groups.join(PARTY, 1, lab.two.char_id)
     assert lab.up(lab.host, joined) == [Up(joined)]
     assert kinds(lab.up(lab.host, short)) == ["forged"]
 
@@ -361,7 +374,11 @@ def test_of_a_host_nothing_goes_up_that_names_anothers_player(packets: list[byte
     lab.mux.groups.join(GUILD, 5, lab.two.char_id)
 
     for packet in said(lab, packets):
-        if policy.row_of(int.from_bytes(packet[:2], "little")).rule is Rule.ASKED:
+        row = policy.row_of(int.from_bytes(packet[:2], "little"))
+        if row.group is not None:
+            group_id = int.from_bytes(packet[row.group.offset : row.group.offset + 4], "little")
+            assert (row.group.kind, group_id) in ((PARTY, 1), (GUILD, 5))
+        if row.rule is Rule.ASKED:
             continue
         key = key_of(MAP_TO_CHAR, packet)
         assert key.account_id in (None, lab.two.account_id)
