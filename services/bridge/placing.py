@@ -20,6 +20,7 @@ from libs.rathena.values import cut
 from services.bridge.nodes import Node
 from services.bridge.players import Phase, Player
 from services.bridge.said import Said
+from services.bridge.saves import SaveGate
 from services.bridge.state import State
 
 ARRIVE_MS = 10_000
@@ -35,19 +36,20 @@ _GAT = b".gat"
 
 
 class Placing:
-    def __init__(self, state: State, said: Said) -> None:
-        self._state, self._said = state, said
+    def __init__(self, state: State, said: Said, gate: SaveGate) -> None:
+        self._state, self._said, self._gate = state, said, gate
         self.done: list[Player] = []
         """Players whose move came to an end, one way or another; taken by Serving."""
 
-    # -- arriving ---------------------------------------------------------------------------------------------------------
+    # -- arriving ------------------------------------------------------------------------------------------------------
 
-    def arrived(self, peer: int, region: str, message: Arrived) -> None:
+    def arrived(self, peer: int, relay: str, region: str, message: Arrived) -> None:
         player = Player(
             account_id=message.account_id,
             char_id=message.char_id,
             peer=peer,
             conn=message.conn,
+            relay=relay,
             login_id1=message.login_id1,
             sex=message.sex,
             client_ip=message.client_ip,
@@ -108,6 +110,7 @@ class Placing:
             point = last_point(layout, auth.status)
             player.map, player.x, player.y = cut(point.map).removesuffix(_GAT), point.x, point.y
         player.auth = auth
+        self._gate.learn_status(player, auth.status)
         player.login_id2, player.group_id = auth.login_id2, auth.group_id
 
     def on_auth_failed(self, packet: bytes) -> bool:
@@ -119,7 +122,7 @@ class Placing:
         self.forget(player)
         return True
 
-    # -- placing ----------------------------------------------------------------------------------------------------------
+    # -- placing -------------------------------------------------------------------------------------------------------
 
     def place(self, player: Player) -> None:
         """Name a node to the relay; where none can take him he is held until one can."""
@@ -211,7 +214,7 @@ class Placing:
         else:
             self.change(player)
 
-    # -- changing servers ---------------------------------------------------------------------------------------------------
+    # -- changing servers ----------------------------------------------------------------------------------------------
 
     def change(self, player: Player, asked: ChangeMapServer | None = None, asker: Node | None = None) -> None:
         """Ask the char-server to let him go on at his map on another server. asked: by this node, for another map."""
@@ -266,6 +269,7 @@ class Placing:
         if asked is not None:
             player.map, player.x, player.y = cut(asked.map).removesuffix(_GAT), asked.x, asked.y
         player.owner = None
+        self._gate.forget(player)
         self._authorise(player)
         return True
 
@@ -276,7 +280,7 @@ class Placing:
             self._refuse(player, NO_ENTRY)
             self.forget(player)
 
-    # -- taking off ---------------------------------------------------------------------------------------------------------
+    # -- taking off ----------------------------------------------------------------------------------------------------
 
     def take_off(self, player: Player) -> None:
         """Orderly: the relay ends his connection to the server, the server saves, then he goes on elsewhere."""
@@ -315,7 +319,7 @@ class Placing:
         )
         self._state.up(real.pack())
 
-    # -- what relays say ------------------------------------------------------------------------------------------------------
+    # -- what relays say -----------------------------------------------------------------------------------------------
 
     def loaded(self, player: Player, message: Loaded) -> None:
         if message.switch == player.switch:
@@ -370,6 +374,7 @@ class Placing:
         self._said.gone(player)
         self.done.append(player)
         self._state.players.remove(player)
+        self._gate.forget(player)
         self._state.busy.pop(player.char_id, None)
         if player.successor is not None:
             self._begin(player.successor)
@@ -380,9 +385,9 @@ class Placing:
     def _refuse(self, player: Player, code: int) -> None:
         self._state.tell(player, Refuse(conn=player.conn, code=code))
 
-    # -- after a restart ----------------------------------------------------------------------------------------------------
+    # -- after a restart -----------------------------------------------------------------------------------------------
 
-    def restore(self, peer: int, region: str, placed: Placed) -> None:
+    def restore(self, peer: int, relay: str, region: str, placed: Placed) -> None:
         """A player of a relay's table."""
         players = self._state.players
         if (known := players.by_conn.get((peer, placed.conn))) is not None or placed.char_id in players.by_char:
@@ -393,6 +398,7 @@ class Placing:
             char_id=placed.char_id,
             peer=peer,
             conn=placed.conn,
+            relay=relay,
             switch=placed.switch,
             login_id1=placed.login_id1,
             login_id2=placed.login_id2,
@@ -432,12 +438,14 @@ class Placing:
         self._state.enter_phase(player, Phase.PLAYING)
         return True
 
-    # -- time -----------------------------------------------------------------------------------------------------------------
+    # -- time ----------------------------------------------------------------------------------------------------------
 
     def due(self, player: Player) -> None:
         """A busy player whose phase lasts too long, or whose map can be served again."""
         state, rules = self._state, self._state.rules
         waited_ms = state.now_ms - player.since_ms
+        if self._gate.waits(player) and player.owner is None and waited_ms <= rules.hold_ms:
+            return  # what his last server said of him passes first, or is refused
         if player.phase is Phase.HELD:
             if state.server_of(player.map) is not None:
                 self._go_on(player)
@@ -449,7 +457,7 @@ class Placing:
             if waited_ms > ENTER_MS:
                 self._fail(player)
         elif player.phase is Phase.HOLDING:
-            if waited_ms > rules.migration_timeout_ms:
+            if waited_ms > (rules.hold_ms if self._gate.waits(player) else rules.migration_timeout_ms):
                 self.change(player)
         elif player.phase is Phase.CHANGING:
             if waited_ms > ENTER_MS:

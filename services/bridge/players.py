@@ -31,18 +31,23 @@ class Phase(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class Player:
-    """One player. peer, conn: his relay and its number for his client. login_id1, login_id2: the real ones; shown1, shown2:
-    those made for the node that serves him. owner: the node whose word about him counts. bound: the node he is being placed on.
-    expected: server that owned him before this bridge, or that server's link, began anew. auth: the char-server's 2afd, kept
-    for one use. name: of the character, unpadded. map, x, y: where the client last was. entrance: where he was before he
-    entered an instance. asker: the node that asked for a change of servers. since_ms: since when in this phase. saved: his
-    final save was acknowledged. attempts: placements that failed in a row. told_map: the map he was last said to be on.
-    successor: who waits for him to be gone."""
+    """One player.
+
+    peer, conn: the connection of his relay, and the relay's number for his client; relay: its name. login_id1, login_id2: the
+    real ones; shown1, shown2: those made for the node that serves him. owner: the node whose word about him counts. bound: the
+    node he is being placed on. expected: server that owned him before this bridge, or that server's link, began anew. auth: the
+    char-server's 2afd, kept for one use. name: of the character, unpadded. map, x, y: where the client last was. entrance:
+    where he was before he entered an instance. asker, asked: the node that asked for a change of servers, and its words.
+    since_ms: since when in this phase. saved: his final save was acknowledged. attempts: placements that failed in a row.
+    base_level, job_level, zeny: as last loaded. told_map: the map he was last said to be on. successor: who waits for him to
+    be gone.
+    """
 
     account_id: int
     char_id: int
     peer: int = 0
     conn: int = 0
+    relay: str = ""
     switch: int = 0
     login_id1: int = 0
     login_id2: int = 0

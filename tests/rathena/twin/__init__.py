@@ -1,0 +1,1 @@
+"""A twin of rAthena for tests: char-server, map-servers and game clients that speak the recorded protocol. See README.md."""
