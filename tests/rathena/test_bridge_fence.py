@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -112,6 +113,59 @@ def test_a_stale_save_of_another_character_of_an_account_in_play_is_no_strangers
 
     assert lab.mux.upward.fence(lab.core, save) is None
     assert not lab.mux.upward.is_nobody(save)
+
+
+@pytest.mark.parametrize("packet_id", [0x2B01, 0x308B])
+def test_recorded_saves_name_the_same_player_inside(packet_id: int) -> None:
+    lab = Lab()
+    lab.one.owner = lab.two.owner = lab.three.owner = lab.host
+
+    saves = captured.every(packet_id, "map>gw")
+
+    assert saves
+    assert all(lab.mux.upward.standing(lab.host, p.packet).passes for p in saves)
+
+
+def test_a_host_saves_no_other_character_inside_the_save_of_its_own() -> None:
+    """The key is its own player's; the struct is another's, which the char-server may go by."""
+    lab = Lab()
+    own, foreign = save_of(2, 0), save_of(3, 0)
+
+    forged = own[:13] + foreign[13:]
+
+    assert lab.mux.upward.fence(lab.host, own) is lab.two
+    assert lab.mux.upward.fence(lab.host, forged) is None
+    assert lab.mux.upward.standing(lab.host, forged).why == "the character inside is another"
+
+
+def test_a_host_saves_no_guilds_storage_and_no_other_table_than_it_says() -> None:
+    lab = Lab()
+    own = next(p.packet for p in captured.every(0x308B, "map>gw") if p.packet[9:13] == (CHAR + 2).to_bytes(4, "little"))
+
+    assert lab.mux.upward.fence(lab.host, own) is lab.two
+    assert lab.mux.upward.standing(lab.host, own[:4] + b"\4" + own[5:]).why == "a guild's storage"
+    assert lab.mux.upward.standing(lab.host, own[:4] + b"\3" + own[5:]).why == "the storage inside is another"
+
+
+def test_a_companion_is_saved_for_its_owner_alone() -> None:
+    lab = Lab()
+
+    def pet(account_id: int, char_id: int, size: int = 56) -> bytes:
+        struct = (account_id.to_bytes(4, "little") + char_id.to_bytes(4, "little")).ljust(size, b"\0")
+        return b"\x82\x30" + (8 + size).to_bytes(2, "little") + lab.two.account_id.to_bytes(4, "little") + struct
+
+    assert lab.mux.upward.fence(lab.host, pet(ACCOUNT + 2, CHAR + 2)) is lab.two
+    assert lab.mux.upward.fence(lab.host, pet(ACCOUNT + 2, 0)) is lab.two
+    assert lab.mux.upward.fence(lab.host, pet(ACCOUNT + 3, CHAR + 3)) is None
+    assert lab.mux.upward.standing(lab.host, pet(ACCOUNT + 2, CHAR + 2, 48)).why == "its struct has another size"
+
+
+def test_a_save_of_another_build_is_left_to_the_gate_and_the_vps_is_not_doubted() -> None:
+    lab = Lab()
+    own, foreign = save_of(1, 0), save_of(3, 0)
+
+    assert lab.mux.upward.fence(lab.host, save_of(2, 0)[:-1]) is lab.two
+    assert lab.mux.upward.fence(lab.core, own[:13] + foreign[13:]) is lab.one
 
 
 def framed(packet_id: int, body: bytes) -> bytes:
