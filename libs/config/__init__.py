@@ -6,6 +6,8 @@
 from libs.config.findings import ConfigError, Finding
 from libs.config.loading import FILE_NAME, SHIPPED, load
 from libs.config.model import (
+    LOCAL,
+    Bridge,
     Eligible,
     Failover,
     General,
@@ -15,6 +17,7 @@ from libs.config.model import (
     Nats,
     Rebalance,
     Reference,
+    Relay,
     Scoring,
     Security,
     Settings,
@@ -24,7 +27,9 @@ from libs.config.model import (
 
 __all__ = [
     "FILE_NAME",
+    "LOCAL",
     "SHIPPED",
+    "Bridge",
     "ConfigError",
     "Eligible",
     "Failover",
@@ -36,6 +41,7 @@ __all__ = [
     "Nats",
     "Rebalance",
     "Reference",
+    "Relay",
     "Scoring",
     "Security",
     "Settings",

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from libs.config.checks import conflicts
 from libs.config.findings import ConfigError, Finding, shown
-from libs.config.model import Group, Settings
+from libs.config.model import LOCAL, Group, Settings
 from libs.config.schema import nearest, spot
 from libs.config.text import Path, dotted
 
@@ -65,7 +65,7 @@ def build(cls: type[S], values: dict[str, Any], origin: Origin, found: Iterable[
 
 def from_public(cls: type[S], public: Mapping[str, Any]) -> S:
     """See Settings.from_public."""
-    known = {name: value for name, value in public.items() if name != "nats"}
+    known = {name: value for name, value in public.items() if name not in LOCAL}
     return build(cls, _known_only(cls, known), Origin("config.applied"))
 
 
@@ -91,7 +91,7 @@ def _finding(mistake: ErrorDetails, origin: Origin) -> Finding:
     if place.field is None:
         like = nearest(path)
         message = f'unknown key; did you mean "{like}"?' if like else "unknown key"
-    elif path[0] == "nats":
+    elif path[0] in LOCAL:
         message = "this value is not allowed"  # it may hold a secret, so it is not shown
     elif mistake["type"] == "too_long":
         message = "too many"

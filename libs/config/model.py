@@ -23,7 +23,10 @@ MAP_PATTERN = r"^[A-Za-z0-9_@*?-]{1,32}$"  # a map name (DESIGN section 4) in wh
 REGION_PATTERN = r"^[A-Za-z0-9_@-]{1,32}$"
 NATS_PATTERN = r"^(nats|tls|ws|wss)://[^\s,]+(,(nats|tls|ws|wss)://[^\s,]+)*$"
 
+LOGIN_PATTERN = r"^[\x21-\x7e]{1,23}$"  # what a map-server's conf can hold
+
 ADDRESS_ALLOWED = '"host:port", port from 1 to 65535'
+LOGIN_ALLOWED = "1 to 23 characters without blanks"
 PATTERNS_ALLOWED = (
     f'a list of at most {PATTERNS_MAX} map names and globs, e.g. ["pay_dun0?", "gef_fild*"], 1 to 32 characters each'
 )
@@ -61,6 +64,11 @@ def patterns(*names: str) -> Any:
 def address(default: str) -> Any:
     """A field with a "host:port"."""
     return Field(default=default, description=ADDRESS_ALLOWED)
+
+
+def path_of(what: str) -> Any:
+    """A field with the path of something, or none."""
+    return Field(default="", max_length=4096, description=f'the path of {what}, or ""')
 
 
 class Group(BaseModel):
@@ -223,6 +231,42 @@ class Nats(Group):
     replicas: Whole = between(1, 5, 1)
 
 
+class Bridge(Group):
+    """Where the bridge listens and what it connects to. Not part of public(): it concerns no decision, passwd is secret."""
+
+    char_server: Address = address("127.0.0.1:6121")
+    userid: Text = Field(default="s1", pattern=LOGIN_PATTERN, description=LOGIN_ALLOWED)
+    passwd: Text = Field(default="p1", pattern=LOGIN_PATTERN, description=LOGIN_ALLOWED, repr=False)
+    map_servers: Address = address("127.0.0.1:6122")
+    hosts: Address = address("0.0.0.0:6125")
+    relays: Address = address("127.0.0.1:6126")
+    tls: Text = path_of("a directory with ca.pem, cert.pem and key.pem")
+    layout: Text = path_of("a layout made by `kafra rathena layout`")
+    store: Text = path_of("a directory")
+
+
+class Relay(Group):
+    """Where game clients connect, and the limits on them. Not part of public()."""
+
+    name: Text = Field(default="relay", pattern=REGION_PATTERN, description="1 to 32 of A-Z a-z 0-9 _ @ -")
+    region: Text = Field(default="", pattern=rf"^$|{REGION_PATTERN}", description='the name of a region, or ""')
+    listen: Address = address("0.0.0.0:5120")
+    public: Address = address("127.0.0.1:5120")
+    bridge: Address = address("127.0.0.1:6126")
+    tls: Text = path_of("a directory with ca.pem, cert.pem and key.pem")
+    max_connections: Whole = between(1, 100000, 2000)
+    max_connections_per_address: Whole = between(1, 100000, 20)
+    first_packet_timeout_s: Whole = between(1, 600, 10)
+    idle_timeout_s: Whole = between(10, 3600, 120)
+    hold_timeout_s: Whole = between(1, 600, 30)
+    connect_timeout_ms: Whole = between(50, 60000, 1000)
+    proxy_protocol: Flag = False
+
+
+LOCAL = ("nats", "bridge", "relay")
+"""Groups of this machine: they concern no decision and may hold secrets, so they are in no config.applied and no finding."""
+
+
 class Settings(BaseSettings):
     """The whole configuration, immutable. Build it with load(); the plain constructor checks types and ranges only."""
 
@@ -243,6 +287,8 @@ class Settings(BaseSettings):
     )
     vps: Vps = Vps()
     nats: Nats = Nats()
+    bridge: Bridge = Bridge()
+    relay: Relay = Relay()
 
     @classmethod
     def settings_customise_sources(cls, *_cls: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
@@ -265,8 +311,8 @@ class Settings(BaseSettings):
         )
 
     def public(self) -> dict[str, Any]:
-        """All but `nats`, as plain JSON-able values: the body of config.applied."""
-        return self.model_dump(mode="json", exclude={"nats"})
+        """All but LOCAL, as plain JSON-able values: the body of config.applied."""
+        return self.model_dump(mode="json", exclude=set(LOCAL))
 
     def hash(self) -> str:
         """16 lower-case hex digits of public(). The order of keys and of lists does not count, as it has no effect."""

@@ -183,5 +183,19 @@ class Refuse(Message, frozen=True, kw_only=True, tag="refuse"):
     code: Annotated[int, Meta(ge=0, le=255)] = 0
 
 
+# -- a host's link says ------------------------------------------------------------------------------------------------------
+
+
+class LinkHello(Message, frozen=True, kw_only=True, tag="link.hello"):
+    """First on a host's link; what follows is its map-server's own stream. host, map: whose, and for which map. address, port:
+    where that map-server takes players, IPv4. ticket: signed, spent once; empty in labs."""
+
+    host: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_@-]{1,32}\Z")]
+    map: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_@-]{1,32}\Z")]
+    address: Annotated[str, Meta(max_length=15)]
+    port: Port
+    ticket: Annotated[str, Meta(max_length=2048)] = ""
+
+
 RelaySays = RelayHello | Arrived | Entered | Loaded | Walked | Leaving | ServerLost | Held | Closed
 BridgeSays = BridgeHello | Serve | Hold | Refuse

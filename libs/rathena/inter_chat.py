@@ -9,8 +9,8 @@ from typing import Final
 from libs.rathena.packets import Packet, packet
 from libs.rathena.tables import CHAR_TO_MAP, MAP_TO_CHAR
 
-COPIED: Final = frozenset({0x3000, 0x3003, 0x3009, 0x3027, 0x3037, 0x30A1})
-"""Ids whose copy differs in the id alone: 0x800 higher."""
+COPIED: Final = frozenset({0x3000, 0x3009, 0x3027, 0x3037, 0x30A1})
+"""Ids whose copy differs in the id alone: 0x800 higher. Not 3003: its copy comes back to the sender's slot as well."""
 _TWIN: Final = 0x800
 
 

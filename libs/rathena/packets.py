@@ -22,7 +22,8 @@ _SIZES: Final = {"ip4": 4, "pos3": 3, "move6": 6}
 
 
 def _swapped(value: int) -> int:
-    return (value & 0xFF) << 8 | value >> 8
+    """Big endian among little-endian neighbours. Raises: OverflowError outside 16 bits."""
+    return int.from_bytes(value.to_bytes(2, "big"), "little")
 
 
 _LOAD: Final[dict[str, Callable[[Any], object]]] = {"u16be": _swapped, "pos3": unpack_cell, "move6": unpack_step}

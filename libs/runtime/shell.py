@@ -53,6 +53,10 @@ class Shell:
         gc.freeze()
         self._input_now(self._core.on_caught_up)
 
+    def wake(self) -> None:
+        """Something else than the bus gave the core an input."""
+        self._step_soon()
+
     def use_lease(self, lease: Lease) -> None:
         self._lease = lease
 

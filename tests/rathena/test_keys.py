@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from libs.rathena import inter
 from libs.rathena.keys import NOBODY, Key, key_of
+from libs.rathena.layout import shipped
 from libs.rathena.packets import BadPacket
 from libs.rathena.tables import CHAR_TO_MAP, MAP_TO_CHAR, TABLES, Table
 from tests.rathena import captured
@@ -55,6 +56,33 @@ def test_a_member_who_joins_is_found_inside_the_struct() -> None:
 
     assert {key_of(MAP_TO_CHAR, p.packet).char_id for p in joined} <= CHARS
     assert len(joined) >= 3
+
+
+@pytest.mark.parametrize(
+    ("table", "packet_id", "struct_at", "struct_name", "account", "char"),
+    [
+        (MAP_TO_CHAR, 0x3020, 30, "party_member", "account_id", "char_id"),
+        (MAP_TO_CHAR, 0x3022, 8, "party_member", "account_id", "char_id"),
+        (MAP_TO_CHAR, 0x3032, 8, "guild_member", "account_id", "char_id"),
+        (MAP_TO_CHAR, 0x304D, 8, "mail_message", None, "send_id"),
+        (MAP_TO_CHAR, 0x3051, 4, "auction_data", None, "seller_id"),
+        (MAP_TO_CHAR, 0x3070, 4, "s_mercenary", None, "char_id"),
+        (MAP_TO_CHAR, 0x3073, 4, "s_mercenary", None, "char_id"),
+        (MAP_TO_CHAR, 0x307C, 4, "s_elemental", None, "char_id"),
+        (MAP_TO_CHAR, 0x307F, 4, "s_elemental", None, "char_id"),
+        (CHAR_TO_MAP, 0x384D, 4, "mail_message", None, "send_id"),
+        (CHAR_TO_MAP, 0x3851, 4, "auction_data", None, "seller_id"),
+        (CHAR_TO_MAP, 0x3870, 5, "s_mercenary", None, "char_id"),
+        (CHAR_TO_MAP, 0x387C, 5, "s_elemental", None, "char_id"),
+    ],
+)
+def test_keys_inside_a_struct_are_where_the_layout_has_them(
+    table: Table, packet_id: int, struct_at: int, struct_name: str, account: str | None, char: str
+) -> None:
+    kind, fields = table.kind(packet_id), shipped().structs[struct_name].fields
+
+    assert kind.char_at == struct_at + fields[char].offset
+    assert account is None or kind.account_at == struct_at + fields[account].offset
 
 
 def test_keepalives_belong_to_nobody() -> None:

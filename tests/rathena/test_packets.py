@@ -155,6 +155,8 @@ def test_what_is_no_address_is_refused(wrong: str) -> None:
         client.WalkOk(server_tick=-1, move=Step(0, 0, 0, 0)),
         inter.SaveChar(account_id=1, char_id=1, final=0, status=bytes(70_000)),
         inter.LoginAck(error=256),
+        inter.OtherMaps(ip=bytes(4), port=65_536, maps=b""),
+        inter.OtherMaps(ip=bytes(5), port=1, maps=b""),
     ],
 )
 def test_values_that_do_not_fit_are_refused(packet: Packet) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 
-from libs.config import SHIPPED, ConfigError, General, Scoring, Settings, Weights, load
+from libs.config import LOCAL, SHIPPED, ConfigError, General, Scoring, Settings, Weights, load
 from libs.config.schema import bounds, leaves
 from libs.config.text import dotted
 
@@ -144,11 +144,11 @@ def test_rescaled_weights_always_sum_to_one(raw):
 # --- the recorded form ---
 
 
-def test_public_is_plain_json_without_nats():
+def test_public_is_plain_json_without_what_concerns_this_machine_alone():
     public = Settings().public()
 
     assert json.loads(json.dumps(public)) == public
-    assert set(public) == set(Settings.model_fields) - {"nats"}
+    assert set(public) == set(Settings.model_fields) - set(LOCAL)
 
 
 def test_the_bus_address_is_in_neither_repr_nor_hash():
@@ -172,7 +172,7 @@ def another(field: FieldInfo, value: Any) -> Any:
     return next((choice for choice in get_args(field.annotation) if choice != value), "a:1")
 
 
-@pytest.mark.parametrize("path", [path for path in leaves() if path[0] != "nats"], ids=dotted)
+@pytest.mark.parametrize("path", [path for path in leaves() if path[0] not in LOCAL], ids=dotted)
 def test_every_public_key_changes_the_hash(path):
     changed = at = Settings().public()
     for name in path[:-1]:

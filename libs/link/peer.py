@@ -1,0 +1,291 @@
+"""One connection between bridge and relay, from either end: messages in order, a dead peer found, a slow one cut.
+
+The bridge listens (`serve`), relays dial (`Dialer`). Both ends say the empty frame twice a second; who says nothing at all for
+DEAD_S is dead. Nothing is kept for a peer that is away: the relay's hello restates everything.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
+
+from libs.link.frames import ALIVE, BadFrame, Frames, frame
+from libs.link.messages import Message
+from libs.link.tls import BRIDGE, RELAY, names
+
+BEAT_S: Final = 0.5
+DEAD_S: Final = 1.5
+"""Found at the next beat: within 2 s of the peer's last word."""
+CONNECT_TIMEOUT_S: Final = 2.0
+HANDSHAKE_TIMEOUT_S: Final = 5.0
+SEND_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Unsent bytes of a peer that does not read: twice the largest frame, then it is cut."""
+PEERS_MAX: Final = 64
+"""Relays at one bridge; more are no relays of ours."""
+BACK_OFF_S: Final = (0.05, 1.0)
+STEADY_S: Final = 5.0
+"""A connection that held this long was a good one: the next attempt comes at once."""
+_LOG = logging.getLogger(__name__)
+M = TypeVar("M", bound=Message)
+
+
+class Handler(Protocol[M]):  # type: ignore[misc]
+    """Who hears one peer. Both are called from the event loop, in order; `on_lost` once, at the end."""
+
+    def on_message(self, message: M) -> None: ...
+
+    def on_lost(self, reason: str) -> None: ...
+
+
+class Peer(asyncio.Protocol, Generic[M]):
+    """One live connection. says: the union of what the other end may say. on_open: called once, gives who hears it."""
+
+    def __init__(self, says: object, on_open: "Callable[[Peer[M]], Handler[M]]", expect: str | None) -> None:
+        self._frames: Frames[M] = Frames(says)
+        self._on_open, self._expect = on_open, expect
+        self._transport: asyncio.Transport | None = None
+        self._handler: Handler[M] | None = None
+        self._why = "it closed the connection"
+        self._timer: asyncio.TimerHandle | None = None
+        self._heard_s = self._beat_s = 0.0
+
+    @property
+    def connected(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    def say(self, message: M | Message) -> bool:
+        """False: it was not sent, the connection has ended or ends now because the peer does not read."""
+        return self._write(frame(message))
+
+    def cut(self, reason: str) -> None:
+        """End it without ceremony; `on_lost` follows."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._why = reason
+            self._transport.abort()
+
+    def close(self) -> None:
+        """End it when all that was said is sent."""
+        if self._transport is not None:
+            self._why = "closed here"
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        secured = transport.get_extra_info("ssl_object")
+        if secured is not None and self._expect not in names(secured.getpeercert()):
+            self.cut(f"its certificate does not carry the name {self._expect}")
+            return
+        self._heard_s = self._beat_s = time.monotonic()
+        self._handler = self._on_open(self)
+        self._beat()
+
+    def data_received(self, data: bytes) -> None:
+        if self._handler is None:
+            return
+        self._heard_s = time.monotonic()
+        try:
+            messages = self._frames.feed(data)
+        except BadFrame as error:
+            self.cut(f"it does not speak our language: {error}")
+            return
+        for message in messages:
+            self._handler.on_message(message)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._handler is not None:
+            handler, self._handler = self._handler, None
+            handler.on_lost(_words(error) if error else self._why)
+
+    def _write(self, data: bytes) -> bool:
+        if self._transport is None or self._transport.is_closing():
+            return False
+        self._transport.write(data)
+        if self._transport.get_write_buffer_size() > SEND_BYTES_MAX:
+            self.cut("it does not read what it is told")
+            return False
+        return True
+
+    def _beat(self) -> None:
+        """Silence is judged only if we ourselves were awake: a process that was stopped has not heard anybody."""
+        now_s = time.monotonic()
+        if now_s - self._beat_s > 2 * BEAT_S:
+            self._heard_s = now_s
+        self._beat_s = now_s
+        if now_s - self._heard_s > DEAD_S:
+            self.cut(f"it said nothing for {DEAD_S:g} s")
+        elif self._write(ALIVE):
+            self._timer = asyncio.get_running_loop().call_later(BEAT_S, self._beat)
+
+
+class Listening:
+    """What `serve` made. port: the one it got."""
+
+    def __init__(self, server: asyncio.Server, peers: set[Peer[Any]]) -> None:
+        self._server, self._peers = server, peers
+        self.port: int = server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """No more peers, and those there are cut."""
+        self._server.close()
+        for peer in list(self._peers):
+            peer.cut("we end")
+        await self._server.wait_closed()
+
+
+async def serve(
+    listen: str,
+    context: ssl.SSLContext | None,
+    says: object,
+    on_peer: Callable[[Peer[M]], Handler[M]],
+    *,
+    expect: str = RELAY,
+) -> Listening:
+    """Take in peers on `listen` (host:port, port 0 for any). context: None only for tests and labs, everybody may speak then.
+
+    says: what peers may say, `messages.RelaySays` at the bridge. expect: the name in their certificate.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+    peers: set[Peer[M]] = set()
+
+    def opened(peer: Peer[M]) -> Handler[M]:
+        if len(peers) >= PEERS_MAX:
+            peer.cut("too many peers")
+            return _Kept(peers, peer, None)
+        peers.add(peer)
+        return _Kept(peers, peer, on_peer(peer))
+
+    host, _, port = listen.rpartition(":")
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Peer(says, opened, expect),
+        host,
+        int(port),
+        ssl=context,
+        ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if context else None,
+    )
+    return Listening(server, peers)
+
+
+class _Kept(Generic[M]):
+    """A peer's handler, and the peer's place in the list."""
+
+    def __init__(self, peers: set[Peer[M]], peer: Peer[M], handler: Handler[M] | None) -> None:
+        self._peers, self._peer, self._handler = peers, peer, handler
+
+    def on_message(self, message: M) -> None:
+        if self._handler is not None:
+            self._handler.on_message(message)
+
+    def on_lost(self, reason: str) -> None:
+        self._peers.discard(self._peer)
+        if self._handler is not None:
+            _LOG.info("a peer is gone: %s", reason)
+            self._handler.on_lost(reason)
+
+
+class Dialer(Generic[M]):
+    """Keeps one connection to `address` (host:port) while `run` runs. hello: what is said first on each new connection.
+
+    says: what the other end may say, `messages.BridgeSays` at the relay. on_message, on_change(connected): from the event loop.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        context: ssl.SSLContext | None,
+        says: object,
+        *,
+        hello: Callable[[], Iterable[Message]],
+        on_message: Callable[[M], None],
+        on_change: Callable[[bool], None] = lambda _: None,
+        expect: str = BRIDGE,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._host, _, port = address.rpartition(":")
+        self._port = int(port)
+        self._context, self._says, self._expect = context, says, expect
+        self._hello, self._on_change = hello, on_change
+        self.on_message = on_message
+        self._rng = rng or random.Random()
+        self._peer: Peer[M] | None = None
+        self._ended = asyncio.Event()
+        self._said = ""
+
+    @property
+    def connected(self) -> bool:
+        return self._peer is not None and self._peer.connected
+
+    def say(self, message: Message) -> bool:
+        """False: not connected; it is not kept, the next hello has to cover it."""
+        return self._peer is not None and self._peer.say(message)
+
+    async def run(self) -> None:
+        """Until cancelled: connects, waits for the end of it, backs off (50 ms doubling to 1 s, half of it by chance)."""
+        loop = asyncio.get_running_loop()
+        back_off_s = BACK_OFF_S[0]
+        try:
+            while True:
+                started_s = loop.time()
+                await self._once()
+                back_off_s = BACK_OFF_S[0] if loop.time() - started_s > STEADY_S else min(back_off_s * 2, BACK_OFF_S[1])
+                await asyncio.sleep(back_off_s * self._rng.uniform(0.5, 1.0))
+        finally:
+            if self._peer is not None:
+                self._peer.close()
+
+    def on_lost(self, reason: str) -> None:
+        self._tell(f"the connection is lost: {reason}")
+        self._peer = None
+        self._on_change(False)
+        self._ended.set()
+
+    def _opened(self, peer: Peer[M]) -> Handler[M]:
+        self._peer = peer
+        self._tell("connected")
+        for message in self._hello():
+            peer.say(message)
+        self._on_change(True)
+        return self
+
+    async def _once(self) -> None:
+        """One connection, from its attempt to its end."""
+        self._ended.clear()
+        attempt = asyncio.get_running_loop().create_connection(
+            lambda: Peer(self._says, self._opened, self._expect),
+            self._host,
+            self._port,
+            ssl=self._context,
+            server_hostname=self._expect if self._context else None,
+            ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if self._context else None,
+        )
+        try:
+            await asyncio.wait_for(attempt, CONNECT_TIMEOUT_S)
+        except (OSError, TimeoutError) as error:
+            self._tell(f"no connection: {_words(error)}")
+            return
+        if self._peer is not None:
+            await self._ended.wait()
+
+    def _tell(self, news: str) -> None:
+        """Once, not at every attempt."""
+        if news != self._said:
+            self._said = news
+            _LOG.info("%s: %s", self._expect, news)
+
+
+def _words(error: Exception) -> str:
+    """Without the address that asyncio puts into it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted: {error.verify_message}"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    with contextlib.suppress(AttributeError):
+        return str(error.strerror or type(error).__name__) if isinstance(error, OSError) else type(error).__name__
+    return type(error).__name__

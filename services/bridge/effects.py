@@ -1,0 +1,53 @@
+"""What the bridge's core asks its shell to do; it knows no socket. What is said on the bus is libs/hosting/effects.py."""
+
+from dataclasses import dataclass
+
+from libs.link.messages import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """A packet to the char-server."""
+
+    packet: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """A packet to the map-server on this link. link: `Node.link`."""
+
+    link: int
+    packet: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """End this map-server link; the reason is logged."""
+
+    link: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """A message to the relay on this connection. peer: the shell's number for it."""
+
+    peer: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Something a host should not have done, or that a stale server did: logged and counted. packet_id 0: no packet.
+
+    kind: `fenced` (of a character it does not serve), `refused` (hosts may not say this), `unknown` (no such id), `forged`,
+    `dropped`.
+    """
+
+    kind: str
+    server: str
+    packet_id: int
+    why: str
+
+
+Effect = Up | Down | Cut | Tell | Report

@@ -1,0 +1,231 @@
+"""Which node serves which map, and how a map changes hands. In: assignments, nodes that come and go, time. Out: players taken
+off and placed by `Placing`, and map.moved.
+
+The assignment says who should serve; the table says who does. A map goes over when the assigned node is ready: at once for new
+arrivals, player by player for those who are there. When its node dies it waits for the next assignment, at most
+migration_timeout, then goes to the VPS (DESIGN D5, section 7). Level, not edge: `reconsider` may be called at any time.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from libs.events import HostId, MapAssign, MapMoved
+from services.bridge.nodes import Node
+from services.bridge.placing import Placing
+from services.bridge.players import Phase, Player
+from services.bridge.said import Said
+from services.bridge.state import State, wire_name
+
+Kind = Literal["orderly", "death"]
+Outcome = Literal["moved", "rolled_back", "vps"]
+
+
+@dataclass(slots=True)
+class Move:
+    """A map on its way. waiting: characters not yet there. carried: those who are. since_ms: when the switch began."""
+
+    name: bytes
+    tenure: int
+    from_host: HostId | None
+    to: Node
+    kind: Kind
+    outcome: Outcome
+    since_ms: int
+    waiting: set[int] = field(default_factory=set)
+    carried: int = 0
+
+
+class Serving:
+    def __init__(self, state: State, placing: Placing, said: Said) -> None:
+        self._state, self._placing, self._said = state, placing, said
+        self._moves: dict[bytes, Move] = {}
+        self._lost_host: dict[bytes, HostId | None] = {}
+        self._cold: dict[bytes, tuple[int, int]] = {}
+
+    @property
+    def moving(self) -> frozenset[bytes]:
+        return frozenset(self._moves)
+
+    def on_ready(self, node: Node) -> None:
+        for name in node.maps:
+            self.reconsider(name)
+
+    def on_lost(self, node: Node) -> None:
+        """Its link ended: whoever is or was on his way there is cut off, its maps are nobody's for now."""
+        state = self._state
+        names = [name for name, serving in state.serving.items() if serving is node]
+        for name in names:
+            del state.serving[name]
+            if not node.is_vps:
+                state.lost[name] = state.now_ms
+                self._lost_host[name] = node.host
+        for player in [player for player in state.players if node in (player.owner, player.bound)]:
+            if node.is_vps:
+                self._await_return(player, node)
+            else:
+                self._leave_instance(player)
+                self._placing.cut_off(player)
+        for name, move in list(self._moves.items()):
+            if move.to is node:
+                del self._moves[name]
+        for name in names:
+            self.reconsider(name)
+
+    def _await_return(self, player: Player, node: Node) -> None:
+        """The VPS's map-servers are supervised: they come back, and have their players still if only the link was cut."""
+        if player.phase in (Phase.PLAYING, Phase.PLACING) and player.owner is node:
+            player.owner, player.expected = None, node.server
+            self._state.enter_phase(player, Phase.PLACING)
+        else:
+            self._placing.cut_off(player)
+
+    def _leave_instance(self, player: Player) -> None:
+        """An instance dies with the process that made it: its players go back to where they entered it."""
+        if b"@" in player.map and player.entrance is not None:
+            player.map, player.x, player.y = player.entrance
+
+    def reconsider(self, name: bytes) -> None:
+        state = self._state
+        serving, wanted = state.serving.get(name), self._wanted(name)
+        if wanted is not None:
+            self._cold.pop(name, None)
+        if serving is not None and state.is_linked(serving):
+            if wanted is not None and wanted is not serving:
+                self._begin(name, serving, wanted, "orderly", "moved")
+            elif wanted is None:
+                self._wait(name, serving)
+        elif name in state.lost:
+            if wanted is not None:
+                self._begin(name, None, wanted, "death", "moved")
+            elif state.now_ms - state.lost[name] >= state.rules.migration_timeout_ms:
+                self._to_vps(name)
+        elif wanted is not None:
+            vps = state.nodes.on_vps(name)
+            if wanted is vps:
+                state.serving[name] = wanted
+            else:
+                self._begin(name, vps, wanted, "orderly", "moved")
+        else:
+            self._wait(name, state.nodes.on_vps(name))
+
+    def _wanted(self, name: bytes) -> Node | None:
+        """The node that the assignment names, if it is ready; None: not yet, or nobody."""
+        assign = self._state.map_state(name).assign
+        if assign is None or assign.host is None:
+            return self._state.nodes.on_vps(name)
+        node = self._state.nodes.called(f"{assign.host}/{assign.map}")
+        return node if node is not None and node.ready and name in node.maps else None
+
+    def _wait(self, name: bytes, serving: Node | None) -> None:
+        """The assigned host is not ready: whoever serves goes on, at most start_timeout; then the VPS, and it is said."""
+        assign, tenure = self._state.map_state(name).assign, self._state.tenure_of(name)
+        if assign is None or assign.host is None:
+            return
+        known = self._cold.get(name)
+        if known is None or known[0] != tenure:
+            self._cold[name] = (tenure, self._state.now_ms)
+        elif known[1] >= 0 and self._state.now_ms - known[1] >= self._state.rules.start_timeout_ms:
+            self._cold[name] = (tenure, -1)
+            self._start_failed(name, serving, assign)
+
+    def _start_failed(self, name: bytes, serving: Node | None, assign: MapAssign) -> None:
+        vps = self._state.nodes.on_vps(name)
+        if serving is not None and not serving.is_vps and vps is not None:
+            self._begin(name, serving, vps, "orderly", "vps")
+        else:
+            self._say(name, self._state.tenure_of(name), None, assign.host, "orderly", "vps", 0, 0)
+
+    def _to_vps(self, name: bytes) -> None:
+        """Nobody decided in time: the VPS can always take a map without asking."""
+        vps = self._state.nodes.on_vps(name)
+        if vps is not None:
+            self._begin(name, None, vps, "death", "vps")
+
+    def _begin(self, name: bytes, serving: Node | None, to: Node, kind: Kind, outcome: Outcome) -> None:
+        state = self._state
+        state.serving[name] = to
+        since_ms = state.lost.pop(name, state.now_ms)
+        from_host = self._lost_host.pop(name, None) if serving is None else serving.host
+        move = Move(name, state.tenure_of(name), from_host, to, kind, outcome, since_ms)
+        old = self._moves.get(name)
+        if old is not None:
+            move.waiting |= old.waiting
+        self._moves[name] = move
+        for player in [player for player in state.players if player.map == name]:
+            self._take_along(player, move)
+        self._finish(move)
+
+    def _take_along(self, player: Player, move: Move) -> None:
+        if player.phase is Phase.PLAYING and player.owner is not move.to:
+            move.waiting.add(player.char_id)
+            self._placing.take_off(player)
+        elif player.phase is Phase.HELD:
+            move.waiting.add(player.char_id)
+            self._placing.due(player)
+        elif player.phase in (Phase.PLACING, Phase.HOLDING, Phase.CHANGING) and player.expected is None:
+            move.waiting.add(player.char_id)
+
+    def on_done(self, player: Player) -> None:
+        """The player loaded his map, or is gone."""
+        for move in [move for move in self._moves.values() if player.char_id in move.waiting]:
+            if player.phase is Phase.LEAVING or player.char_id not in self._state.players.by_char:
+                move.waiting.discard(player.char_id)
+            elif player.owner is move.to or player.map != move.name:
+                move.waiting.discard(player.char_id)
+                move.carried += 1
+            self._finish(move)
+
+    def settle(self, player: Player) -> None:
+        """A player walked, within his server, onto a map that another node serves: he goes there."""
+        state = self._state
+        if player.phase is not Phase.PLAYING or player.owner is None or player.map in state.lost:
+            return
+        serving = state.serving.get(player.map)
+        if serving is not None and serving is not player.owner and state.is_linked(serving) and serving.ready:
+            self._placing.take_off(player)
+
+    def due(self) -> None:
+        """Time alone: maps without a server, hosts that do not start, moves that do not end."""
+        state = self._state
+        for name in [*state.lost, *self._cold]:
+            self.reconsider(name)
+        for move in list(self._moves.values()):
+            if move.waiting and state.now_ms - move.since_ms > 2 * state.rules.migration_timeout_ms:
+                move.waiting = {char for char in move.waiting if char in state.busy}
+                self._finish(move)
+
+    def _finish(self, move: Move) -> None:
+        if move.waiting or self._moves.get(move.name) is not move:
+            return
+        del self._moves[move.name]
+        to = move.to.host if move.outcome == "moved" else None
+        ms = self._state.now_ms - move.since_ms
+        self._say(move.name, move.tenure, move.from_host, to, move.kind, move.outcome, move.carried, ms)
+
+    def _say(
+        self,
+        name: bytes,
+        tenure: int,
+        from_host: HostId | None,
+        to: HostId | None,
+        kind: Kind,
+        outcome: Outcome,
+        players: int,
+        ms: int,
+    ) -> None:
+        wire = wire_name(name)
+        if wire is None or not tenure:
+            return
+        self._said.moved(
+            MapMoved(
+                map=wire,
+                at_ms=self._state.now_ms,
+                tenure=tenure,
+                from_=from_host,
+                to=to,
+                kind=kind,
+                outcome=outcome,
+                players=players,
+                ms=float(ms),
+            )
+        )

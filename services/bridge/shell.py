@@ -1,0 +1,364 @@
+"""The bridge's I/O: listeners for map-servers, hosts and relays, the connection to the char-server, the bus when it is there.
+
+Every input goes to the core at once, its effects are performed before the next. The bus comes and goes; nothing waits for it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+from pathlib import Path
+
+from libs.bus.errors import BusError
+from libs.bus.nats import NatsBus, connect
+from libs.bus.port import Start
+from libs.config import Settings
+from libs.events import HostId, PlayersOnline, PlayersOnlineReply, Stream
+from libs.link.messages import BridgeHello, RelayHello, RelaySays
+from libs.link.peer import Peer, serve
+from libs.link.tls import server_context
+from libs.rathena.framing import CHAR_TO_MAP
+from libs.rathena.inter_link import Keepalive
+from libs.rathena.layout import BadLayout, Layout, shipped
+from libs.rathena.packets import BadPacket
+from libs.rathena.values import ip_bytes
+from libs.runtime.clock import Clock
+from libs.runtime.process import node_name
+from libs.runtime.shell import Shell
+from libs.runtime.telemetry import Counters, start_telemetry
+from services.bridge import memory
+from services.bridge.core import Bridge
+from services.bridge.effects import Cut, Down, Report, Tell, Up
+from services.bridge.hosts import HostLinks
+from services.bridge.links import CharLink, Links, listen
+from services.bridge.state import Rules
+
+TICK_S = 0.02
+REMEMBER_S = 1.0
+BUS_RETRY_S = 1.0
+CATCH_UP_TIMEOUT_S = 30.0
+QUEUE_BYTES_MAX = 256 * 1024 * 1024
+"""For a char-server that is away: ten minutes of 200 players' saves."""
+_LOG = logging.getLogger(__name__)
+
+
+class CannotStart(Exception):
+    """In words for the operator."""
+
+
+class BridgeProcess:
+    """`start`, then `run` until cancelled, then `close`. open: hosts link without a ticket; for labs and tests on loopback."""
+
+    def __init__(self, settings: Settings, *, open_: bool = False) -> None:
+        self._settings = settings
+        self._clock = Clock()
+        self._store = Path(settings.bridge.store) if settings.bridge.store else None
+        remembered = memory.load(self._store)
+        self.core = Bridge(rules_of(settings), layout_of(settings), lambda: secrets.randbits(32), remembered.relays)
+        self.core.state.world = remembered.world()
+        self.links = Links(self._on_linked, self._on_packets, self._on_gone)
+        self.hosts = HostLinks(self.links, self._on_host, open_=open_)
+        host, _, port = settings.bridge.char_server.rpartition(":")
+        self.char = CharLink(
+            host,
+            int(port),
+            on_up=self._on_char_up,
+            on_packets=self._on_char_packets,
+            on_down=self._on_char_down,
+            pause=self.links.pause,
+        )
+        self.name = node_name("bridge")
+        self.reports: dict[str, int] = {}
+        self._peers: dict[int, Peer[RelaySays]] = {}
+        self._peer_number = 0
+        self._listeners: list[asyncio.Server] = []
+        self._relays_listener: object | None = None
+        self._shell: Shell | None = None
+        self._bus: NatsBus | None = None
+        self._bus_up = False
+        self._remembered: memory.Memory | None = remembered
+        self._queue: list[bytes] = []
+        self._queue_bytes = 0
+
+    async def start(self) -> None:
+        """
+        Raises:
+            CannotStart: an address is taken, a directory or a file is not what it should be.
+        """
+        bridge = self._settings.bridge
+        try:
+            context = server_context(Path(bridge.tls)) if bridge.tls else None
+            for address, protocol in ((bridge.map_servers, self.links.protocol), (bridge.hosts, self.hosts.protocol)):
+                if protocol == self.hosts.protocol and not self.hosts.possible:
+                    continue
+                host, _, port = address.rpartition(":")
+                self._listeners.append(await listen(protocol, host, int(port)))
+            self._relays_listener = await serve(bridge.relays, context, RelaySays, self._on_peer)
+        except (OSError, ValueError) as error:
+            raise CannotStart(f"the bridge cannot listen: {error}") from None
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.char.run(Keepalive().pack()), name="char-server")
+            tasks.create_task(self._tick(), name="tick")
+            tasks.create_task(self._remember(), name="remember")
+            tasks.create_task(self._live_on_bus(), name="bus")
+
+    async def close(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        if self._relays_listener is not None:
+            await self._relays_listener.close()  # type: ignore[attr-defined]
+        self.links.close()
+        self.char.close()
+        self._keep()
+
+    def status(self) -> dict[str, object]:
+        """For /healthz."""
+        state = self.core.state
+        return {
+            "char_server": self.core.slot.up,
+            "bus": self._bus_up,
+            "relays": self.core.relays(),
+            "servers": sorted(node.server for node in state.nodes if node.ready),
+            "players": len(state.players),
+            "saved_bytes": self.core.gate.passed_bytes,
+            "reports": dict(self.reports),
+        }
+
+    # -- inputs -------------------------------------------------------------------------------------------------------
+
+    @property
+    def _now_ms(self) -> int:
+        return self._clock.now_ms()
+
+    def _on_linked(self, number: int) -> None:
+        self.core.node_linked(number, self._now_ms)
+        self._perform()
+
+    def _on_host(self, number: int, host: str, map_name: str, ip: bytes, port: int) -> None:
+        self.core.node_linked(number, self._now_ms, host=HostId(host), map_name=map_name, ip=ip, port=port)
+        self._perform()
+
+    def _on_packets(self, number: int, packets: list[bytes]) -> None:
+        now_ms = self._now_ms
+        for packet in packets:
+            self.core.node_packet(number, packet, now_ms)
+        self._perform()
+
+    def _on_gone(self, number: int) -> None:
+        self.core.node_lost(number, self._now_ms)
+        self._perform()
+
+    def _on_char_up(self) -> None:
+        self.core.char_connected(self._now_ms)
+        self._perform()
+        queue, self._queue, self._queue_bytes = self._queue, [], 0
+        for packet in queue:  # behind the login
+            self.char.send(packet)
+
+    def _on_char_packets(self, packets: list[bytes]) -> None:
+        now_ms = self._now_ms
+        for packet in packets:
+            try:
+                self.core.char_packet(packet, now_ms)
+            except BadPacket as error:
+                _LOG.error("the char-server: %s", error)
+        self.char.refused = self.core.slot.refused
+        self._perform()
+        if self.char.refused:
+            _LOG.error("the char-server refuses us: wrong userid or passwd, or both of its map-server slots are taken")
+            self.char.close()
+
+    def _on_char_down(self) -> None:
+        self.core.char_lost(self._now_ms)
+        self._perform()
+
+    def _on_peer(self, peer: Peer[RelaySays]) -> "_Relay":
+        self._peer_number += 1
+        self._peers[self._peer_number] = peer
+        return _Relay(self, self._peer_number, peer)
+
+    def relay_says(self, number: int, message: RelaySays) -> None:
+        if isinstance(message, RelayHello):
+            self._peers[number].say(BridgeHello(bridge=self.name, incarnation=self.name))
+            self.core.relay_linked(number, message, self._now_ms)
+        else:
+            self.core.relay_says(number, message, self._now_ms)
+        self._perform()
+
+    def relay_lost(self, number: int) -> None:
+        self._peers.pop(number, None)
+        self.core.relay_lost(number, self._now_ms)
+        self._perform()
+
+    # -- effects ------------------------------------------------------------------------------------------------------
+
+    def _perform(self) -> None:
+        for effect in self.core.take():
+            if isinstance(effect, Down):
+                self.links.send(effect.link, effect.packet)
+            elif isinstance(effect, Up):
+                self._up(effect.packet)
+            elif isinstance(effect, Tell):
+                if (peer := self._peers.get(effect.peer)) is not None:
+                    peer.say(effect.message)
+            elif isinstance(effect, Cut):
+                self.links.cut(effect.link, effect.reason)
+            elif isinstance(effect, Report):
+                self._report(effect)
+        if self._shell is not None:
+            self._shell.wake()
+
+    def _up(self, packet: bytes) -> None:
+        """While the char-server is away what it has to keep waits; bounded, then the oldest is lost and said."""
+        if self.char.send(packet) or packet[0] | packet[1] << 8 not in KEPT_FOR_CHAR:
+            return
+        self._queue.append(packet)
+        self._queue_bytes += len(packet)
+        while self._queue_bytes > QUEUE_BYTES_MAX:
+            self._queue_bytes -= len(self._queue.pop(0))
+            self.reports["lost"] = self.reports.get("lost", 0) + 1
+
+    def _report(self, report: Report) -> None:
+        self.reports[report.kind] = (count := self.reports.get(report.kind, 0) + 1)
+        if count & (count - 1) == 0 or count % 1000 == 0:  # each power of two: a flood fills no disk
+            title = CHAR_TO_MAP.title(report.packet_id) if report.packet_id in CHAR_TO_MAP.kinds else f"{report.packet_id:04x}"
+            _LOG.warning("%s of %s: %s: %s (%d so far)", report.kind, report.server, title, report.why, count)
+
+    # -- tasks --------------------------------------------------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            bus_up = self._bus is not None and self._bus.connected
+            if bus_up != self._bus_up:
+                self._bus_up = bus_up
+                self.core.on_bus(bus_up, self._now_ms)
+            self.core.tick(self._now_ms)
+            self._perform()
+
+    async def _remember(self) -> None:
+        while True:
+            await asyncio.sleep(REMEMBER_S)
+            await asyncio.to_thread(self._keep)
+
+    def _keep(self) -> None:
+        if self._store is None:
+            return
+        now = memory.Memory.of(self.core.relays(), self.core.state.world)
+        if now != self._remembered:
+            try:
+                memory.save(self._store, now)
+                self._remembered = now
+            except OSError as error:
+                _LOG.error("the bridge cannot remember: %s", error.strerror or error)
+
+    async def _live_on_bus(self) -> None:
+        """One connection after another; each one's end begins the next."""
+        while True:
+            try:
+                await self._on_bus()
+            except BusError as error:
+                _LOG.warning("NATS: %s", error)
+            await asyncio.sleep(BUS_RETRY_S)
+
+    async def _on_bus(self) -> None:
+        settings, lost = self._settings, asyncio.Event()
+        bus = await connect(
+            settings.nats.url,
+            name=self.name,
+            credentials=settings.nats.credentials or None,
+            on_lost=lambda _: lost.set(),
+        )
+        telemetry = start_telemetry("bridge", self.name, counters := Counters(), settings.monitoring.metrics_interval_s)
+        try:
+            await bus.ensure_streams(settings.nats.replicas)
+            shell = Shell(self.core, bus, self._clock, counters, telemetry)
+            self.core.begin_following()
+            following = await bus.follow((Stream.HOSTS, Stream.ASSIGNMENTS), shell.on_fact, Start.LAST_PER_SUBJECT)
+            await following.caught_up(CATCH_UP_TIMEOUT_S)
+            shell.on_caught_up()
+            await bus.answer(PlayersOnline, self._online)
+            self._shell, self._bus = shell, bus
+            self._perform()
+            running = asyncio.ensure_future(shell.run())
+            losing = asyncio.ensure_future(lost.wait())
+            try:
+                await asyncio.wait({running, losing}, return_when=asyncio.FIRST_COMPLETED)
+                if running.done():
+                    running.result()
+            finally:
+                for task in (running, losing):
+                    task.cancel()
+                await asyncio.gather(running, losing, return_exceptions=True)
+        finally:
+            self._shell = self._bus = None
+            telemetry.close()
+            await bus.close()
+
+    async def _online(self, _: PlayersOnline) -> PlayersOnlineReply:
+        return PlayersOnlineReply(at_ms=self._now_ms, accounts=self.core.said.accounts())
+
+
+class _Relay:
+    """Hears one relay. Implements libs.link.peer.Handler."""
+
+    def __init__(self, process: BridgeProcess, number: int, peer: Peer[RelaySays]) -> None:
+        self._process, self._number, self._peer = process, number, peer
+
+    def on_message(self, message: RelaySays) -> None:
+        self._process.relay_says(self._number, message)
+
+    def on_lost(self, reason: str) -> None:  # noqa: ARG002
+        self._process.relay_lost(self._number)
+
+
+KEPT_FOR_CHAR = frozenset({0x2B01, 0x2B15, 0x2B17, 0x2B1C, 0x2B2E, 0x3004, 0x3061, 0x3063, 0x308B})
+"""What a character is and has."""
+
+
+def rules_of(settings: Settings) -> Rules:
+    """
+    Raises:
+        CannotStart: an address that clients or map-servers are told is no IPv4 address.
+    """
+    front_ip, front_port = _ipv4("relay.public", settings.relay.public)
+    return Rules(
+        front_ip=front_ip,
+        front_port=front_port,
+        core_address=_ipv4("vps.core", settings.vps.core),
+        fallback_address=_ipv4("vps.fallback", settings.vps.fallback),
+        userid=settings.bridge.userid.encode(),
+        passwd=settings.bridge.passwd.encode(),
+        migration_timeout_ms=settings.failover.migration_timeout,
+        start_timeout_ms=settings.failover.start_timeout * 1000,
+        hold_ms=settings.relay.hold_timeout_s * 1000,
+        when_validator_away=settings.security.when_validator_away,
+    )
+
+
+def layout_of(settings: Settings) -> Layout:
+    """
+    Raises:
+        CannotStart: no such file, or no layout.
+    """
+    if not settings.bridge.layout:
+        return shipped()
+    try:
+        return Layout.from_json(Path(settings.bridge.layout).read_bytes())
+    except (OSError, BadLayout) as error:
+        raise CannotStart(f"bridge.layout = {settings.bridge.layout}: {error}") from None
+
+
+def _ipv4(key: str, address: str) -> tuple[bytes, int]:
+    host, _, port = address.rpartition(":")
+    with contextlib.suppress(ValueError, OverflowError):
+        return ip_bytes("127.0.0.1" if host == "localhost" else host), int(port)
+    raise CannotStart(f"{key} = {address}: rAthena tells IPv4 addresses only, so this has to be one")
+
+
+def is_open() -> bool:
+    """KAFRA_BRIDGE_OPEN=1: hosts link without a ticket. `kafra up --open` sets it; loopback only."""
+    return os.environ.get("KAFRA_BRIDGE_OPEN") == "1"
