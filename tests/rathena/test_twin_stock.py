@@ -1,7 +1,9 @@
 """The surprises of stock rAthena (FACTS 14) that bridge and relay have to mend: the twins have them."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
@@ -201,20 +203,11 @@ async def test_the_stale_save_of_a_resumed_server_overwrites_a_newer_one() -> No
         assert again.core.connected
 
 
-async def test_a_killed_process_is_gone_without_a_word() -> None:
+async def test_a_killed_process_is_gone_without_a_word(tmp_path: Path) -> None:
+    log = tmp_path / "map.jsonl"
     async with AsyncExitStack() as stack:
         char = await stack.enter_async_context(TwinProcess.started("char", "--people", "1", "--map", "prt_fild08"))
-        words = (
-            "map",
-            "--char",
-            f"127.0.0.1:{char.port}",
-            "--maps",
-            "prt_fild08",
-            "--maps",
-            "izlude",
-            "--set",
-            "autosave_ms=60000",
-        )
+        words = ("map", "--char", f"127.0.0.1:{char.port}", "--maps", "prt_fild08", "--maps", "izlude", "--log", str(log))
         both = await stack.enter_async_context(TwinProcess.started(*words))
         player = TwinClient(await char.login(FIRST.account_id))
         stack.push_async_callback(player.stop)
@@ -224,9 +217,28 @@ async def test_a_killed_process_is_gone_without_a_word() -> None:
         both.kill()
         await player.gone()
 
-        assert sorted(slot["maps"][0] for slot in slots) == ["izlude", "prt_fild08"]
+        assert {slot["maps"][0]: slot["port"] for slot in slots} == dict(zip(("prt_fild08", "izlude"), both.ports, strict=True))
         assert await both.ended() == -9
         assert await char.ask("save_counts") == {}
+        events = [json.loads(line)["event"] for line in log.read_text().splitlines()]
+        assert events == ["linked", "linked", "entered"]
+
+
+async def test_a_process_tells_the_address_it_is_told_to() -> None:
+    async with AsyncExitStack() as stack:
+        char = await stack.enter_async_context(TwinProcess.started("char", "--people", "1", "--map", "prt_fild08"))
+        words = ("map", "--char", f"127.0.0.1:{char.port}", "--maps", "prt_fild08", "--node-address", "10.1.2.3:7777")
+        field = await stack.enter_async_context(TwinProcess.started(*words))
+        ticket = await char.login(FIRST.account_id)
+
+        player = TwinClient(ticket, ("127.0.0.1", field.port))
+        stack.push_async_callback(player.stop)
+        await player.enter()
+        instances = [await field.ask("instance", map="1@tower"), (await field.ask("state"))["maps"]]
+
+        assert (ticket.ip, ticket.port) == ("10.1.2.3", 7777)
+        assert instances == [None, ["1@tower", "prt_fild08"]]
+        assert (await field.ask("players"))[str(FIRST.account_id)]["map"] == "prt_fild08"
 
 
 async def test_sigterm_ends_a_process_as_rathena_ends() -> None:
