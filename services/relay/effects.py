@@ -1,0 +1,52 @@
+"""What a client's session asks its shell to do. Decide, then do: the session knows no socket."""
+
+from typing import NamedTuple
+
+from libs.link.messages import Message
+
+
+class ToClient(NamedTuple):
+    """Whole packets, always: another server's may follow."""
+
+    data: bytes | memoryview
+
+
+class ToServer(NamedTuple):
+    data: bytes | memoryview
+
+
+class Dial(NamedTuple):
+    """Connect to a server; answered by `on_server_open` or `on_server_lost` of this switch. server: its name, for figures."""
+
+    switch: int
+    server: str
+    address: str
+    port: int
+
+
+class HangUp(NamedTuple):
+    """Let go of the server, or of the attempt to reach it. orderly: what was sent goes out, then FIN, and the server's own FIN
+    is awaited; `on_server_lost` tells of the end either way. Nothing more of it is wanted."""
+
+    orderly: bool
+
+
+class EndClient(NamedTuple):
+    """Close the client's connection when everything is out. reason: counted and logged; it names nobody."""
+
+    reason: str
+
+
+class From(NamedTuple):
+    """The client's own address, as its connection or a PROXY header says: it counts against the limit of an address."""
+
+    address: str
+
+
+class Tell(NamedTuple):
+    """A message to the bridge; dropped while there is none, the next hello says it all."""
+
+    message: Message
+
+
+Effect = ToClient | ToServer | Dial | HangUp | EndClient | From | Tell
