@@ -154,3 +154,40 @@ def test_any_save_is_accepted_from_whomever() -> None:
 
     assert core.store.saved(FIRST.char_id).zeny == 7
     assert core.store.save_counts == {FIRST.char_id: 1}
+
+
+@pytest.mark.parametrize(
+    ("packet", "heard"),
+    [
+        (inter.Broadcast(font_color=0, font_type=0, font_size=0, font_align=0, font_y=0, message=b"x\0"), {2: ["3800"]}),
+        (inter.WhisperToGm(name=b"Twin001", permission=1, message=b"x\0"), {1: ["3803"], 2: ["3803"]}),
+        (inter.BroadcastItem(item_id=501, source=1, type=0, name=b"Twin001"), {2: ["3809"]}),
+        (inter.PartyMessage(party_id=1, account_id=1, message=b"x\0"), {2: ["3827"]}),
+        (inter.GuildMessage(guild_id=1, account_id=1, message=b"x\0"), {2: ["3837"]}),
+        (inter.ClanMessage(clan_id=1, account_id=1, message=b"x\0"), {2: ["38a1"]}),
+        (inter.ClanMemberJoined(clan_id=1), {2: ["38a2"]}),
+        (inter.ClanMemberLeft(clan_id=1), {2: ["38a2"]}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_one_slot_says_to_all_the_other_slots_hear(packet: Packet, heard: dict[int, list[str]]) -> None:
+    core = char_server(1, 2)
+
+    told = core.received(1, packet.pack(), 0)
+
+    assert {link: ids(told, link) for link in (1, 2) if ids(told, link)} == heard
+
+
+def test_a_whisper_waits_for_every_slot_unless_one_has_him() -> None:
+    core = char_server(1, 2)
+    core.received(1, inter.Whisper(sender_group_level=0, sender=b"a", target=SECOND.name, message=b"x\0").pack(), 0)
+    core.received(1, inter.Whisper(sender_group_level=0, sender=b"a", target=SECOND.name, message=b"y\0").pack(), 0)
+
+    answers = [
+        core.received(link, inter.WhisperReply(whisper_id=whisper_id, flag=flag).pack(), 0)
+        for link, whisper_id, flag in [(1, 1, 1), (2, 1, 1), (1, 1, 0), (2, 2, 0), (1, 2, 1)]
+    ]
+
+    assert [ids(told) for told in answers] == [[], ["3802"], [], ["3802"], []]
+    assert last(answers[1], inter.WhisperResult) == inter.WhisperResult(sender=b"a".ljust(24, b"\0"), flag=1)
+    assert last(answers[3], inter.WhisperResult) == inter.WhisperResult(sender=b"a".ljust(24, b"\0"), flag=0)
