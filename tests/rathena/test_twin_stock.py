@@ -209,6 +209,7 @@ async def test_a_killed_process_is_gone_without_a_word(tmp_path: Path) -> None:
         char = await stack.enter_async_context(TwinProcess.started("char", "--people", "1", "--map", "prt_fild08"))
         words = ("map", "--char", f"127.0.0.1:{char.port}", "--maps", "prt_fild08", "--maps", "izlude", "--log", str(log))
         both = await stack.enter_async_context(TwinProcess.started(*words))
+        assert [await both.ask("linked", server=n) for n in (0, 1)] == [True, True]
         player = TwinClient(await char.login(FIRST.account_id))
         stack.push_async_callback(player.stop)
         await player.enter()
