@@ -18,7 +18,7 @@ RESTART_S = 0.5
 
 
 class TwinServers:
-    """A `MapServers` (services/agent/ports.py): one twin process a map. bridge: where hosts link. words: of each command line."""
+    """A `MapServers` (services/agent/ports.py): one twin process a map. bridge: where hosts link. words: for each of them."""
 
     def __init__(self, host: HostId, bridge: str, words: Sequence[str]) -> None:
         self._host, self._bridge, self._words = host, bridge, words

@@ -1,5 +1,5 @@
-"""A whole realm for tests: the twin of a char-server, the VPS's two map-servers, bridge and relay as processes, the control plane
-on a real nats-server, hosts with map-servers of their own, and players who come through the relay.
+"""A whole realm for tests: the twin of a char-server, the VPS's two map-servers, bridge and relay as processes, the control
+plane on a real nats-server, hosts with map-servers of their own, and players who come through the relay.
 
 `async with Realm.running(tmp_path, players=50, hosts=2) as realm: await realm.enter_all(); ...`
 """
@@ -91,6 +91,7 @@ class Realm:
             ends.push_async_callback(stack.stop)
             bus = await connect(stack.url, name="realm", connect_timeout_s=15.0)
             ends.push_async_callback(bus.close)
+            await bus.ensure_streams(1)
             realm = cls(stack, char, ports, bus)
             await bus.follow((Stream.HOSTS, Stream.MAPS, Stream.ASSIGNMENTS), realm._on_fact, Start.LAST_PER_SUBJECT)
             realm.core = await ends.enter_async_context(realm.map_server("core", TOWN))
