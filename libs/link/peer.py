@@ -1,7 +1,7 @@
 """One connection between bridge and relay, from either end: messages in order, a dead peer found, a slow one cut.
 
-The bridge listens (`serve`), relays dial (libs/link/dialer.py). Both ends say the empty frame twice a second; who says nothing at
-all for DEAD_S is dead. Nothing is kept for a peer that is away: the relay's hello restates everything.
+The bridge listens (`serve`), relays dial (libs/link/dialer.py). Both ends say the empty frame twice a second; who says nothing
+at all for DEAD_S is dead. Nothing is kept for a peer that is away: the relay's hello restates everything.
 """
 
 import asyncio
