@@ -5,8 +5,8 @@ at all for DEAD_S is dead. Nothing is kept for a peer that is away: the relay's 
 """
 
 import asyncio
-import contextlib
 import logging
+import os
 import ssl
 import time
 from collections.abc import Callable
@@ -200,11 +200,11 @@ class _Kept(Generic[M]):
 
 
 def words(error: Exception) -> str:
-    """Without the address that asyncio puts into it."""
+    """What went wrong, without the address that asyncio puts into it."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {error.verify_message}"
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    with contextlib.suppress(AttributeError):
-        return str(error.strerror or type(error).__name__) if isinstance(error, OSError) else type(error).__name__
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0 and not isinstance(error, ssl.SSLError):
+        return os.strerror(error.errno)
     return type(error).__name__

@@ -14,7 +14,7 @@ from typing import Final
 from libs.config import Relay
 from libs.link.dialer import Dialer
 from libs.link.messages import BridgeHello, BridgeSays, Message
-from libs.link.peer import split
+from libs.link.peer import split, words
 from services.relay import wire
 from services.relay.connections import ClientSide, ServerSide, Side
 from services.relay.effects import Dial, Effect, EndClient, From, HangUp, Tell, ToClient, ToServer
@@ -175,7 +175,7 @@ class RelayShell:
         except TimeoutError:
             server.lost("no connection in time")
         except OSError as error:
-            server.lost(f"no connection: {error.strerror or type(error).__name__}")
+            server.lost(f"no connection: {words(error)}")
         except ValueError:  # a name the resolver cannot even look up
             server.lost("no connection: a wrong address")
         else:
