@@ -26,7 +26,7 @@ _SKEW: Final = datetime.timedelta(days=1)
 """Valid since yesterday: clocks differ."""
 
 
-class BadIdentity(Exception):
+class BadIdentity(ValueError):
     """A file is missing, or is no certificate or key; or it does not fit the others. Give up: an operator has to look."""
 
 

@@ -14,20 +14,20 @@ from services.bridge.shell import BridgeProcess, CannotStart, is_open
 _LOG = logging.getLogger(__name__)
 
 
-def main() -> int:
+def main() -> None:
     end_with_parent()
     try:
         process = Process.read()
         settings = process.settings()
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
-        return EXIT_FINDING
+        sys.exit(EXIT_FINDING)
     start_logging("bridge", "debug" if settings.monitoring.detailed_logging else process.log_level)
     try:
-        return run_loop(_life(process, BridgeProcess(settings, open_=is_open())))
+        sys.exit(run_loop(_life(process, BridgeProcess(settings, open_=is_open()))))
     except CannotStart as error:
         _LOG.error("%s", error)
-        return EXIT_FINDING
+        sys.exit(EXIT_FINDING)
 
 
 async def _life(process: Process, bridge: BridgeProcess) -> int:
@@ -61,4 +61,4 @@ async def _beat(health: Health) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -61,7 +61,7 @@ def serve(
     Example: KAFRA__NATS__URL=nats://nats:4222 kafra serve scorer
     """
     if service in RATHENA:
-        raise typer.Exit(importlib.import_module(f"services.{service}.__main__").main())
+        importlib.import_module(f"services.{service}.__main__").main()  # ends the process
     if service not in SERVICES:
         raise typer.BadParameter(f"{service!r}; there are: {', '.join((*SERVICES, *RATHENA))}")
     run(importlib.import_module(f"services.{service}.shell").SERVICE)
