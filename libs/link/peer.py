@@ -1,34 +1,29 @@
 """One connection between bridge and relay, from either end: messages in order, a dead peer found, a slow one cut.
 
-The bridge listens (`serve`), relays dial (`Dialer`). Both ends say the empty frame twice a second; who says nothing at all for
-DEAD_S is dead. Nothing is kept for a peer that is away: the relay's hello restates everything.
+The bridge listens (`serve`), relays dial (libs/link/dialer.py). Both ends say the empty frame twice a second; who says nothing
+at all for DEAD_S is dead. Nothing is kept for a peer that is away: the relay's hello restates everything.
 """
 
 import asyncio
-import contextlib
 import logging
-import random
+import os
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from libs.link.frames import ALIVE, BadFrame, Frames, frame
 from libs.link.messages import Message
-from libs.link.tls import BRIDGE, RELAY, names
+from libs.link.tls import RELAY, names
 
 BEAT_S: Final = 0.5
 DEAD_S: Final = 1.5
 """Found at the next beat: within 2 s of the peer's last word."""
-CONNECT_TIMEOUT_S: Final = 2.0
 HANDSHAKE_TIMEOUT_S: Final = 5.0
 SEND_BYTES_MAX: Final = 16 * 1024 * 1024
 """Unsent bytes of a peer that does not read: twice the largest frame, then it is cut."""
 PEERS_MAX: Final = 64
 """Relays at one bridge; more are no relays of ours."""
-BACK_OFF_S: Final = (0.05, 1.0)
-STEADY_S: Final = 5.0
-"""A connection that held this long was a good one: the next attempt comes at once."""
 _LOG = logging.getLogger(__name__)
 M = TypeVar("M", bound=Message)
 
@@ -100,7 +95,7 @@ class Peer(asyncio.Protocol, Generic[M]):
             self._timer.cancel()
         if self._handler is not None:
             handler, self._handler = self._handler, None
-            handler.on_lost(_words(error) if error else self._why)
+            handler.on_lost(words(error) if error else self._why)
 
     def _write(self, data: bytes) -> bool:
         if self._transport is None or self._transport.is_closing():
@@ -121,6 +116,19 @@ class Peer(asyncio.Protocol, Generic[M]):
             self.cut(f"it said nothing for {DEAD_S:g} s")
         elif self._write(ALIVE):
             self._timer = asyncio.get_running_loop().call_later(BEAT_S, self._beat)
+
+
+def split(address: str) -> tuple[str, int]:
+    """host:port; an IPv6 host is in brackets."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def reachable(address: str, context: ssl.SSLContext | None) -> tuple[str, int]:
+    host, port = split(address)
+    if context is None and not (host in ("localhost", "::1") or host.startswith("127.")):
+        raise ValueError(f"{address}: without certificates bridge and relay speak on one machine only")
+    return host, port
 
 
 class Listening:
@@ -146,12 +154,13 @@ async def serve(
     *,
     expect: str = RELAY,
 ) -> Listening:
-    """Take in peers on `listen` (host:port, port 0 for any). context: None only for tests and labs, everybody may speak then.
+    """Take in peers on `listen` (host:port, port 0 for any). context: None on loopback only; everybody may speak then.
 
     says: what peers may say, `messages.RelaySays` at the bridge. expect: the name in their certificate.
 
     Raises:
         OSError: the address cannot be had.
+        ValueError: no TLS, and the address is not of this machine alone.
     """
     peers: set[Peer[M]] = set()
 
@@ -162,11 +171,11 @@ async def serve(
         peers.add(peer)
         return _Kept(peers, peer, on_peer(peer))
 
-    host, _, port = listen.rpartition(":")
+    host, port = reachable(listen, context)
     server = await asyncio.get_running_loop().create_server(
         lambda: Peer(says, opened, expect),
         host,
-        int(port),
+        port,
         ssl=context,
         ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if context else None,
     )
@@ -190,102 +199,12 @@ class _Kept(Generic[M]):
             self._handler.on_lost(reason)
 
 
-class Dialer(Generic[M]):
-    """Keeps one connection to `address` (host:port) while `run` runs. hello: what is said first on each new connection.
-
-    says: what the other end may say, `messages.BridgeSays` at the relay. on_message, on_change(connected): from the event loop.
-    """
-
-    def __init__(
-        self,
-        address: str,
-        context: ssl.SSLContext | None,
-        says: object,
-        *,
-        hello: Callable[[], Iterable[Message]],
-        on_message: Callable[[M], None],
-        on_change: Callable[[bool], None] = lambda _: None,
-        expect: str = BRIDGE,
-        rng: random.Random | None = None,
-    ) -> None:
-        self._host, _, port = address.rpartition(":")
-        self._port = int(port)
-        self._context, self._says, self._expect = context, says, expect
-        self._hello, self._on_change = hello, on_change
-        self.on_message = on_message
-        self._rng = rng or random.Random()
-        self._peer: Peer[M] | None = None
-        self._ended = asyncio.Event()
-        self._said = ""
-
-    @property
-    def connected(self) -> bool:
-        return self._peer is not None and self._peer.connected
-
-    def say(self, message: Message) -> bool:
-        """False: not connected; it is not kept, the next hello has to cover it."""
-        return self._peer is not None and self._peer.say(message)
-
-    async def run(self) -> None:
-        """Until cancelled: connects, waits for the end of it, backs off (50 ms doubling to 1 s, half of it by chance)."""
-        loop = asyncio.get_running_loop()
-        back_off_s = BACK_OFF_S[0]
-        try:
-            while True:
-                started_s = loop.time()
-                await self._once()
-                back_off_s = BACK_OFF_S[0] if loop.time() - started_s > STEADY_S else min(back_off_s * 2, BACK_OFF_S[1])
-                await asyncio.sleep(back_off_s * self._rng.uniform(0.5, 1.0))
-        finally:
-            if self._peer is not None:
-                self._peer.close()
-
-    def on_lost(self, reason: str) -> None:
-        self._tell(f"the connection is lost: {reason}")
-        self._peer = None
-        self._on_change(False)
-        self._ended.set()
-
-    def _opened(self, peer: Peer[M]) -> Handler[M]:
-        self._peer = peer
-        self._tell("connected")
-        for message in self._hello():
-            peer.say(message)
-        self._on_change(True)
-        return self
-
-    async def _once(self) -> None:
-        """One connection, from its attempt to its end."""
-        self._ended.clear()
-        attempt = asyncio.get_running_loop().create_connection(
-            lambda: Peer(self._says, self._opened, self._expect),
-            self._host,
-            self._port,
-            ssl=self._context,
-            server_hostname=self._expect if self._context else None,
-            ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if self._context else None,
-        )
-        try:
-            await asyncio.wait_for(attempt, CONNECT_TIMEOUT_S)
-        except (OSError, TimeoutError) as error:
-            self._tell(f"no connection: {_words(error)}")
-            return
-        if self._peer is not None:
-            await self._ended.wait()
-
-    def _tell(self, news: str) -> None:
-        """Once, not at every attempt."""
-        if news != self._said:
-            self._said = news
-            _LOG.info("%s: %s", self._expect, news)
-
-
-def _words(error: Exception) -> str:
-    """Without the address that asyncio puts into it."""
+def words(error: Exception) -> str:
+    """What went wrong, without the address that asyncio puts into it."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {error.verify_message}"
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    with contextlib.suppress(AttributeError):
-        return str(error.strerror or type(error).__name__) if isinstance(error, OSError) else type(error).__name__
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0 and not isinstance(error, ssl.SSLError):
+        return os.strerror(error.errno)
     return type(error).__name__

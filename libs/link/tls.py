@@ -26,7 +26,7 @@ _SKEW: Final = datetime.timedelta(days=1)
 """Valid since yesterday: clocks differ."""
 
 
-class BadIdentity(Exception):
+class BadIdentity(ValueError):
     """A file is missing, or is no certificate or key; or it does not fit the others. Give up: an operator has to look."""
 
 
@@ -79,6 +79,13 @@ def make_authority(directory: Path, parties: Iterable[str] = (BRIDGE, RELAY)) ->
             own_key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
         )
     return made
+
+
+def identities(directory: Path, parties: Iterable[str] = (BRIDGE, RELAY)) -> dict[str, Path]:
+    """The same, made once: what is whole is kept."""
+    places = {party: directory / party for party in parties}
+    whole = all((place / name).exists() for place in places.values() for name in (CA_FILE, CERT_FILE, KEY_FILE))
+    return places if whole else make_authority(directory, parties)
 
 
 def _certificate(

@@ -23,7 +23,7 @@ from libs.link.messages import (
     ServerLost,
     Walked,
 )
-from libs.rathena.inter_chars import AuthOk, AuthRequest, DisconnectPlayer
+from libs.rathena.inter_chars import AuthOk, AuthRequest, DisconnectPlayer, SearchCharName
 from libs.rathena.inter_link import RegisterUsers
 from libs.rathena.inter_saves import SaveAck, Storage
 from libs.rathena.layout import Layout
@@ -159,6 +159,9 @@ class Bridge:
         for node in list(self.state.nodes):
             self._sort_out(node)
         self.slot.say_users()
+        for player in self.state.players:
+            if not player.name:  # whispers and chat go by it; the answer is learned on its way down
+                self.state.up(SearchCharName(char_id=player.char_id).pack())
         held_back, self._held_back, self._held_back_bytes = self._held_back, [], 0
         for node, packet in held_back:
             if self.state.is_linked(node):
@@ -322,7 +325,8 @@ class Bridge:
         elif node.is_vps and self._mux.upward.is_nobody(packet):
             self.state.up(packet)
         else:
-            self.state.report("fenced", node, packet[0] | packet[1] << 8, "of a character it does not serve")
+            why = self._mux.upward.standing(node, packet).why
+            self.state.report("fenced", node, packet[0] | packet[1] << 8, why)
             self.state.out.extend(self._mux.upward.settle(node, packet))
 
     def _sort_out(self, node: Node) -> None:

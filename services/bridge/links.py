@@ -185,9 +185,8 @@ class CharLink(asyncio.Protocol):
                     self.send(keepalive)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast(asyncio.Transport, transport)
-        transport.set_write_buffer_limits(high=CHAR_HIGH_BYTES, low=CHAR_LOW_BYTES)
         self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=CHAR_HIGH_BYTES, low=CHAR_LOW_BYTES)
         self._heard_s = asyncio.get_running_loop().time()
         _LOG.info("connected to the char-server")
         self._on_up()

@@ -2,8 +2,8 @@
 when they may pass, `Ask` for the validator.
 
 A host's character and storage saves are compared with the last accepted ones and offered to save.check; whatever follows of the
-same character waits behind them, so that the char-server sees them in order. Bounded: of what waits only the newest of its kind
-is kept, and ASKS_MAX questions are out at once. The VPS's own saves pass.
+same character waits behind them, so that the char-server sees them in order. Bounded: of whole structs that wait only the
+newest is kept, WAITING_MAX packets of a character, and ASKS_MAX questions are out at once. The VPS's own saves pass.
 """
 
 from collections import deque
@@ -21,8 +21,8 @@ from services.bridge.players import Player
 from services.bridge.state import State, wire_name
 
 ASKS_MAX = 128
-WAITING_MAX = 32
-"""Of one character; a final save has six parts."""
+WAITING_MAX = 256
+"""Of one character; a final save has six parts, and what carries changes is not replaced by the next."""
 ASK_MS = 1_000
 RETRY_MS = 200
 SAVE_CHAR, STORAGE_SAVE = SaveChar.packet_id, StorageSave.packet_id
@@ -95,9 +95,10 @@ class SaveGate:
         self._append(waiting, packet)
 
     def _append(self, waiting: Waiting, packet: bytes) -> None:
-        """The newest of its kind takes the place of one that still waits, unless that is a final save or is being asked."""
+        """A whole character or storage takes the place of one that still waits, unless that is a final save or is being asked.
+        What carries changes only is kept each."""
         key = _kind_key(packet)
-        for at, older in enumerate(waiting.packets):
+        for at, older in enumerate(waiting.packets) if _id(packet) in (SAVE_CHAR, STORAGE_SAVE) else ():
             if (at or waiting.asked is None) and _kind_key(older) == key and not _is_final(older):
                 waiting.packets[at] = packet
                 return

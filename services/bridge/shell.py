@@ -17,7 +17,7 @@ from libs.config import Settings
 from libs.events import HostId, PlayersOnline, PlayersOnlineReply, Stream
 from libs.link.messages import BridgeHello, RelayHello, RelaySays
 from libs.link.peer import Peer, serve
-from libs.link.tls import server_context
+from libs.link.tls import BadIdentity, server_context
 from libs.rathena.framing import CHAR_TO_MAP
 from libs.rathena.inter_link import Keepalive
 from libs.rathena.layout import BadLayout, Layout, shipped
@@ -95,7 +95,7 @@ class BridgeProcess:
                 host, _, port = address.rpartition(":")
                 self._listeners.append(await listen(protocol, host, int(port)))
             self._relays_listener = await serve(bridge.relays, context, RelaySays, self._on_peer)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, BadIdentity) as error:
             raise CannotStart(f"the bridge cannot listen: {error}") from None
 
     async def run(self) -> None:

@@ -1,56 +1,76 @@
-"""python -m services.relay: what players' clients connect to. Told by KAFRA_RELAY_* (settings.py)."""
+"""python -m services.relay: what players' clients connect to. Settings: KAFRA_CONFIG, KAFRA__RELAY__*."""
 
 import asyncio
 import contextlib
 import logging
 import sys
+from pathlib import Path
 
-from pydantic import ValidationError
-
-from libs.config import ConfigError
-from libs.link.tls import BadIdentity, client_context
+from libs.config import ConfigError, Relay
+from libs.link.tls import client_context
 from libs.runtime.health import Health, HealthServer
 from libs.runtime.process import Process, end_with_parent
-from libs.runtime.service import EXIT_DONE, EXIT_FINDING, notify_ready, run_loop, stop_on_signals
+from libs.runtime.service import EXIT_BUG, EXIT_DONE, EXIT_FINDING, notify_ready, run_loop, stop_on_signals
 from libs.runtime.telemetry import start_logging
-from services.relay.settings import RelaySettings
 from services.relay.shell import RelayShell
 
 _LOG = logging.getLogger(__name__)
 
 
-async def life(settings: RelaySettings, process: Process) -> int:
+def main() -> None:
+    end_with_parent()
+    try:
+        process = Process.read()
+        settings = process.settings()
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(EXIT_FINDING)
+    start_logging("relay", "debug" if settings.monitoring.detailed_logging else process.log_level)
+    raise_file_limit()
+    sys.exit(run_loop(_life(settings.relay, process)))
+
+
+async def _life(settings: Relay, process: Process) -> int:
     """The relay until SIGTERM. Exit code: 0 as asked, 1 an address is taken or the certificates are wrong."""
     health = Health()
+
+    def on_bridge(connected: bool) -> None:
+        health.ready = connected
+
     try:
-        context = client_context(settings.tls) if settings.tls is not None else None
-        shell = RelayShell(
-            settings, context, on_bridge=lambda connected: setattr(health, "ready", connected), on_turn=health.turn
-        )
+        context = client_context(Path(settings.tls)) if settings.tls else None
+        shell = RelayShell(settings, context, on_bridge=on_bridge, on_turn=health.turn)
         health.status = lambda: {"name": settings.name, "region": settings.region, **shell.table.status()}
         server = HealthServer(health, process.health_host, process.health_port) if process.health_port else None
-    except (BadIdentity, OSError) as error:
+    except (OSError, ValueError) as error:
         _LOG.error("%s", error)
         return EXIT_FINDING
-    stopped = stop_on_signals()
-    code = EXIT_DONE
     try:
-        async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(shell.run(stopped))
-            listening = tasks.create_task(shell.listening.wait())
-            await asyncio.wait({running, listening}, return_when=asyncio.FIRST_COMPLETED)
-            if listening.done():
-                _LOG.info("listening on port %d", shell.port)
-                notify_ready()
-            listening.cancel()
-    except* OSError as errors:
-        _LOG.error("listening on %s: %s", settings.listen, errors.exceptions[0])
-        code = EXIT_FINDING
+        await _run(shell, stop_on_signals())
+    except OSError as error:
+        _LOG.error("listening on %s: %s", settings.listen, error.strerror or error)
+        return EXIT_FINDING
+    except Exception:  # noqa: BLE001 - the middleware: said once, then the process ends
+        _LOG.exception("bug: the process ends")
+        return EXIT_BUG
     finally:
         if server is not None:
             server.close()
     _LOG.info("ended: %s", shell.table.status())
-    return code
+    return EXIT_DONE
+
+
+async def _run(shell: RelayShell, stopped: asyncio.Event) -> None:
+    running = asyncio.ensure_future(shell.run(stopped))
+    listening = asyncio.ensure_future(shell.listening.wait())
+    try:
+        await asyncio.wait({running, listening}, return_when=asyncio.FIRST_COMPLETED)
+        if listening.done():
+            _LOG.info("listening on port %d", shell.port)
+            notify_ready()
+        await running
+    finally:
+        listening.cancel()
 
 
 def raise_file_limit() -> None:
@@ -62,21 +82,5 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def main() -> int:
-    end_with_parent()
-    try:
-        process, settings = Process.read(), RelaySettings()
-    except ConfigError as error:
-        sys.stderr.write(f"{error}\n")
-        return EXIT_FINDING
-    except ValidationError as error:
-        for item in error.errors():
-            sys.stderr.write(f"KAFRA_RELAY_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}\n")
-        return EXIT_FINDING
-    start_logging(f"relay/{settings.name}", process.log_level)
-    raise_file_limit()
-    return run_loop(life(settings, process))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 HIGH_WATER_BYTES: Final = 256 * 1024
 """A server's largest burst is an entry of some 50 KB; a client on a slow line gets it over seconds."""
 LOW_WATER_BYTES: Final = 64 * 1024
+LINGER_S: Final = 1.0
+"""How long the other end may take to close after we did: milliseconds, unless it hangs."""
 
 
 class Side(asyncio.Protocol):
@@ -36,7 +38,7 @@ class Side(asyncio.Protocol):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        self.deadline_s = self.shell.now_s() + self.shell.settings.linger_s
+        self.deadline_s = self.shell.now_s() + LINGER_S
         self.shell.lingering.add(self)
         self.let_read(allowed=True)
         try:

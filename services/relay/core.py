@@ -8,16 +8,17 @@ mechanism: hold, serve, and a map change (0091) in place of the new server's wel
 from collections.abc import Sequence
 from typing import Final
 
+from libs.config import Relay
 from libs.link import messages as say
 from libs.rathena.watch import Seen, Watch
 from services.relay import leg, wire
 from services.relay.arrival import Arrival, BadArrival
 from services.relay.effects import Dial, Effect, EndClient, From, HangUp, Tell, ToClient, ToServer
+from services.relay.holding import Holding
 from services.relay.loads import Loads
 from services.relay.phase import PLACED, Phase
 from services.relay.player import Player
 from services.relay.proxy import BadHeader
-from services.relay.settings import RelaySettings
 from services.relay.wire import Place
 
 LOAD_TIMEOUT_MS: Final = 60_000
@@ -33,7 +34,7 @@ class Session:
     entered: the client is in the game, it has seen a 02eb; it never sees a second one.
     """
 
-    def __init__(self, conn: int, settings: RelaySettings, address: str | None, now_ms: float) -> None:
+    def __init__(self, conn: int, settings: Relay, address: str | None, now_ms: float) -> None:
         self.player = Player(conn)
         self.phase = Phase.FIRST
         self.entered = False
@@ -41,8 +42,7 @@ class Session:
         self._arrival = Arrival(address)
         self._heard_ms = now_ms
         self._until_ms = now_ms + settings.first_packet_timeout_s * 1000
-        self._held_ms: float | None = None
-        self._hold_until_ms = 0.0
+        self._holding = Holding(settings.hold_timeout_s * 1000)
         self._from_client = Watch(wire.FROM_CLIENT)
         self._server = leg.ServerLeg(b"")
         self._link: int | None = None
@@ -101,7 +101,7 @@ class Session:
             return out
         self.player.enter, self.player.address = enter, arrival.address or ""
         self.phase = Phase.HELD
-        self._hold_until_ms = now_ms + self._settings.hold_timeout_s * 1000
+        self._holding.arrived(now_ms)
         out.append(Tell(self.player.arrived()))
         if arrival.rest:
             out += self.on_client(arrival.rest, now_ms)
@@ -124,16 +124,15 @@ class Session:
     def _resume(self, data: bytes | memoryview, now_ms: float) -> Sequence[Effect]:
         """data: from the client's 007d on."""
         assert self.player.serve is not None
-        held_ms = 0.0 if self._held_ms is None else now_ms - self._held_ms
-        self.phase, self._held_ms = Phase.PLAYING, None
+        self.phase = Phase.PLAYING
         self._loads.forget()
         fresh = wire.resync(self.player.serve)
-        return [ToServer(data), *([ToClient(fresh)] if fresh else ()), self.player.loaded(held_ms)]
+        return [ToServer(data), *([ToClient(fresh)] if fresh else ()), self.player.loaded(self._holding.ended(now_ms))]
 
     def _drop(self, seen: Seen, now_ms: float) -> Sequence[Effect]:
         """A client in the game gets its ticks answered, as far as we know the server's clock."""
-        ids = {wire.id_at(seen.data, at) for at in seen.found}
-        if wire.LOAD_END in ids:
+        ids = [wire.id_at(seen.data, at) for at in seen.found]
+        for _ in range(ids.count(wire.LOAD_END)):
             self._loads.answered(now_ms)
         if wire.TICK not in ids or not self.entered:
             return NOTHING
@@ -210,7 +209,7 @@ class Session:
             self._loads.asked_again(now_ms)
             out.append(ToClient(wire.map_move(self.player.place)))
         else:
-            self.phase, self.entered, self._held_ms = Phase.PLAYING, True, None
+            self.phase, self.entered = Phase.PLAYING, True
             self._loads.asked(now_ms)
             out.append(ToClient(word.packet))
         out.append(self.player.entered())
@@ -221,7 +220,7 @@ class Session:
             self._lose(f"the server refused with {word.packet_id:04x}, code {word.code}", out, now_ms)
         elif word.packet_id == wire.REASON and word.code in wire.GOING_CODES:
             self.phase, self._until_ms = Phase.GOING, now_ms + GOING_MS
-            self._held_ms = now_ms if self._held_ms is None else self._held_ms
+            self._holding.began(now_ms)
         else:
             self._parting = f"the server dismissed it with {word.packet_id:04x}, code {word.code}"
             out.append(ToClient(word.packet))
@@ -245,8 +244,7 @@ class Session:
 
     def _hold(self, now_ms: float) -> None:
         if self.phase in PLACED:
-            self._hold_until_ms = now_ms + self._settings.hold_timeout_s * 1000
-            self._held_ms = now_ms if self._held_ms is None else self._held_ms
+            self._holding.began(now_ms)
         self.phase = Phase.HELD
 
     # -- the bridge -------------------------------------------------------------------------------------------------------
@@ -272,7 +270,7 @@ class Session:
             self.player.place = Place(serve.map, serve.x, serve.y)
         if (wrong := wire.wrong_with(serve)) is not None:
             return [*out, self.player.not_entered(wrong)]
-        self.phase, self._until_ms = Phase.ENTERING, now_ms + self._settings.connect_timeout_s * 1000
+        self.phase, self._until_ms = Phase.ENTERING, now_ms + self._settings.connect_timeout_ms
         self._link, self._server = serve.switch, leg.ServerLeg(serve.enter[2:6])
         return [*out, Dial(serve.switch, serve.server, serve.address, serve.port)]
 
@@ -302,7 +300,7 @@ class Session:
         if now_ms - self._heard_ms > self._settings.idle_timeout_s * 1000:
             return self.end("the client says nothing")
         if phase in (Phase.HELD, Phase.HOLDING):
-            return self.end("held too long", wire.CODE_SERVER_CLOSED) if now_ms > self._hold_until_ms else NOTHING
+            return self.end("held too long", wire.CODE_SERVER_CLOSED) if self._holding.over(now_ms) else NOTHING
         if phase is Phase.LOADING and self._loads.done(now_ms):
             return self._resume(wire.LOADED, now_ms)
         if phase is Phase.PLAYING or not late:

@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from libs.config import Relay
+from libs.link.dialer import Dialer
 from libs.link.messages import BridgeHello, BridgeSays, Message
-from libs.link.peer import Dialer
+from libs.link.peer import split, words
 from services.relay import wire
 from services.relay.connections import ClientSide, ServerSide, Side
 from services.relay.effects import Dial, Effect, EndClient, From, HangUp, Tell, ToClient, ToServer
-from services.relay.settings import RelaySettings
 from services.relay.table import Table
 
 TICK_S: Final = 0.1
@@ -37,7 +38,7 @@ class RelayShell:
 
     def __init__(
         self,
-        settings: RelaySettings,
+        settings: Relay,
         context: ssl.SSLContext | None = None,
         *,
         on_rtt: Callable[[str, float], None] = lambda _server, _ms: None,
@@ -69,9 +70,8 @@ class RelayShell:
         Raises:
             OSError: the address to listen on cannot be had.
         """
-        host, _, port = self.settings.listen.rpartition(":")
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: ClientSide(self), host, int(port), backlog=BACKLOG)
+        server = await loop.create_server(lambda: ClientSide(self), *split(self.settings.listen), backlog=BACKLOG)
         self.port = server.sockets[0].getsockname()[1]
         try:
             async with self._tasks as tasks:
@@ -170,12 +170,12 @@ class RelayShell:
         loop = asyncio.get_running_loop()
         started_s = time.monotonic()
         try:
-            async with asyncio.timeout(self.settings.connect_timeout_s):
+            async with asyncio.timeout(self.settings.connect_timeout_ms / 1000):
                 await loop.create_connection(lambda: server, dial.address, dial.port)
         except TimeoutError:
             server.lost("no connection in time")
         except OSError as error:
-            server.lost(f"no connection: {error.strerror or type(error).__name__}")
+            server.lost(f"no connection: {words(error)}")
         except ValueError:  # a name the resolver cannot even look up
             server.lost("no connection: a wrong address")
         else:

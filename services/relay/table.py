@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from libs.config import Relay
 from libs.link.messages import Arrived, Entered, Loaded, Message, Placed, RelayHello, ServerLost
 from services.relay import wire
 from services.relay.core import NOTHING, Session
 from services.relay.effects import Effect
 from services.relay.phase import PLACED, Phase
-from services.relay.settings import RelaySettings
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class Counts:
 class Table:
     """sessions: by the relay's number of the connection; a number is never used twice."""
 
-    settings: RelaySettings
+    settings: Relay
     counts: Counts = field(default_factory=Counts)
     sessions: dict[int, Session] = field(default_factory=dict)
     _numbers: int = 0

@@ -111,6 +111,13 @@ def char_orders(char: TwinChar) -> dict[str, Answer]:
     async def saved(order: dict[str, Any]) -> Any:
         return asdict(store.saved(order["char"]))
 
+    async def wait_saved(order: dict[str, Any]) -> Any:
+        """Until the saved state of char has these values."""
+        char_id = order.pop("char")
+        timeout_s = order.pop("timeout_s", WAIT_S)
+        await char.until(lambda: order.items() <= asdict(store.saved(char_id)).items(), timeout_s)
+        return asdict(store.saved(char_id))
+
     async def online(order: dict[str, Any]) -> Any:
         return dict(store.online)
 
@@ -134,7 +141,7 @@ def char_orders(char: TwinChar) -> dict[str, Answer]:
     async def drop_slot(order: dict[str, Any]) -> Any:
         char.drop_slot(order["number"])
 
-    orders = (login, saved, online, save_counts, saves, log, slots, kick, drop_slot)
+    orders = (login, saved, wait_saved, online, save_counts, saves, log, slots, kick, drop_slot)
     return {order.__name__: order for order in orders}
 
 

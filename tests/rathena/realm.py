@@ -1,0 +1,233 @@
+"""A whole realm for tests: the twin of a char-server, the VPS's two map-servers, bridge and relay as processes, the control
+plane on a real nats-server, hosts with map-servers of their own, and players who come through the relay.
+
+`async with Realm.running(tmp_path, players=50, hosts=2) as realm: await realm.enter_all(); ...`
+"""
+
+import asyncio
+import json
+import os
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from libs.bus.nats import NatsBus, connect
+from libs.bus.port import Start
+from libs.events import Fact, MapMoved, MapName, Stream
+from libs.hosting.world import World
+from services.ops.stack import RATHENA, SERVICES, Stack, StackOptions
+from tests.rathena.hosting import TwinHost
+from tests.rathena.twin.client import TwinClient
+from tests.rathena.twin.process import TwinProcess
+
+FIELD = MapName("moc_fild01")
+"""Of the shipped configuration's eligible maps."""
+TOWN = "prontera"
+WARPS = (
+    f"--warp={TOWN},170,378={FIELD},20,20",
+    f"--warp={FIELD},10,10={TOWN},100,100",
+    f"--warp={FIELD},10,20=pay_fild03,20,20",
+    f"--warp=pay_fild03,10,10={FIELD},20,20",
+)
+AUTOSAVE = ("--set", "autosave_ms=1000", "--set", "client_stall_ms=0")
+FAST = {
+    "KAFRA__HOST_REQUIREMENTS__MAX_DISCONNECTS_PER_HOUR": "1000",
+    "KAFRA__HOST_REQUIREMENTS__SLOT_RAM_MB": "64",
+    "KAFRA__FAILOVER__SILENCE_MS": "1000",
+    "KAFRA__FAILOVER__SUSPICION_MS": "300",
+    "KAFRA__FAILOVER__REFILL_INTERVAL_S": "1",
+    "KAFRA__REBALANCE__MIN_DWELL_S": "3600",
+    "KAFRA__REBALANCE__COOL_DOWN_S": "1",
+    "KAFRA__MONITORING__HEARTBEAT_BUSY_MS": "200",
+    "KAFRA__MONITORING__HEARTBEAT_IDLE_MS": "400",
+    "KAFRA__SECURITY__CHECK_INTERVAL_S": "1",
+    "KAFRA__RELAY__MAX_CONNECTIONS_PER_ADDRESS": "1000",
+}
+WAIT_S = 30.0
+POLL_S = 0.005
+
+
+class Realm:
+    """char, core, fallback: twin processes. clients: one a player. world: as the log has it; moved: every map.moved since."""
+
+    def __init__(self, stack: Stack, char: TwinProcess, ports: dict[str, int], bus: NatsBus) -> None:
+        self.stack, self.char, self.ports, self.bus = stack, char, ports, bus
+        self.core: TwinProcess
+        self.fallback: TwinProcess
+        self.hosts: list[TwinHost] = []
+        self.clients: list[TwinClient] = []
+        self.world = World()
+        self.moved: list[MapMoved] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def running(
+        cls,
+        directory: Path,
+        *,
+        players: int = 4,
+        hosts: int = 0,
+        control: Sequence[str] = SERVICES,
+        settings: dict[str, str] | None = None,
+    ) -> AsyncIterator["Realm"]:
+        """control: services of the control plane that run."""
+        async with AsyncExitStack() as ends:
+            char = await ends.enter_async_context(
+                TwinProcess.started("char", "--people", str(players), "--map", TOWN, "--x", "170", "--y", "360")
+            )
+            ports = free_ports("maps", "hosts", "relays", "front", "core", "fallback", "health_bridge")
+            stack = Stack(
+                StackOptions(
+                    store=directory / "store",
+                    port=0,
+                    open=True,
+                    only=(*control, *RATHENA),
+                    log_files=True,
+                    environ=_environ(char.port, ports) | (settings or {}),
+                )
+            )
+            await stack.start()
+            ends.push_async_callback(stack.stop)
+            bus = await connect(stack.url, name="realm", connect_timeout_s=15.0)
+            ends.push_async_callback(bus.close)
+            await bus.ensure_streams(1)
+            realm = cls(stack, char, ports, bus)
+            await bus.follow((Stream.HOSTS, Stream.MAPS, Stream.ASSIGNMENTS), realm._on_fact, Start.LAST_PER_SUBJECT)
+            realm.core = await ends.enter_async_context(realm.map_server("core", TOWN))
+            realm.fallback = await ends.enter_async_context(realm.map_server("fallback", f"{FIELD},pay_fild03,prt_fild08"))
+            for server in (realm.core, realm.fallback):
+                await server.ask("linked")
+            ends.push_async_callback(realm._stop_clients)
+            await realm.add_hosts(hosts, ends)
+            yield realm
+
+    def map_server(self, name: str, maps: str) -> "AsyncIterator[TwinProcess]":
+        """A map-server of the VPS, at the address the configuration gives it."""
+        port = str(self.ports[name])
+        bridge = f"127.0.0.1:{self.ports['maps']}"
+        return TwinProcess.started("map", "--char", bridge, "--maps", maps, "--port", port, *WARPS, *AUTOSAVE)  # type: ignore[return-value]
+
+    async def add_hosts(self, count: int, ends: AsyncExitStack) -> None:
+        for number in range(len(self.hosts), len(self.hosts) + count):
+            bridge = f"127.0.0.1:{self.ports['hosts']}"
+            host = TwinHost(self.stack.url, f"host_{number}", bridge, number=number, words=(*WARPS, *AUTOSAVE))
+            self.hosts.append(host)
+            ends.push_async_callback(host.vanish)
+            await host.come()
+        await self.until(lambda: all(self.world.host(host.id).is_up for host in self.hosts), "all hosts are up")
+
+    async def enter(self, number: int) -> TwinClient:
+        """Player `number`, from 0, comes into the game."""
+        client = TwinClient(await self.char.login(2_000_001 + number), name=f"Twin{number + 1:03}".encode())
+        self.clients.append(client)
+        await client.enter()
+        return client
+
+    async def enter_all(self, count: int) -> list[TwinClient]:
+        return [await self.enter(number) for number in range(count)]
+
+    async def to_field(self, clients: Sequence[TwinClient]) -> None:
+        """Through the portal."""
+        for client in clients:
+            client.walk(170, 378)
+        for client in clients:
+            await client.until(lambda client=client: client.core.map == FIELD and client.core.standing, WAIT_S)
+
+    def serving(self, name: MapName = FIELD) -> TwinHost | None:
+        """Who serves a map by the log; None: the VPS."""
+        assign = self.world.map(name).assign
+        return next((host for host in self.hosts if assign is not None and assign.host == host.id), None)
+
+    async def hosted(self, name: MapName = FIELD, *, warm: bool = True) -> TwinHost:
+        """Waits until a host serves the map in truth, and its first backup is ready."""
+
+        def settled() -> bool:
+            host, assign = self.serving(name), self.world.map(name).assign
+            if host is None or assign is None or name not in host.servers.running:
+                return False
+            moved = self.world.map(name).moved
+            if moved is None or moved.tenure != self.world.map(name).tenure or moved.outcome != "moved":
+                return False
+            backup = next((other for other in self.hosts if assign.backups and other.id == assign.backups[0]), None)
+            ready = self.world.host(backup.id).up if backup else None
+            return not warm or (ready is not None and name in ready.ready_maps and name in backup.servers.running)  # type: ignore[union-attr]
+
+        await self.until(settled, f"{name} is on a host with a warm backup")
+        host = self.serving(name)
+        assert host is not None
+        return host
+
+    async def until(self, condition: Callable[[], object], what: str, timeout_s: float = WAIT_S) -> None:
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + timeout_s
+        while not condition():
+            assert loop.time() < end_s, f"not within {timeout_s:g} s: {what}"
+            await asyncio.sleep(POLL_S)
+
+    def pid(self, name: str) -> int:
+        assert self.stack.supervisor is not None
+        child = next(child for child in self.stack.supervisor.children if child.name == f"{name}-0")
+        assert child.pid is not None, f"{name} does not run"
+        return child.pid
+
+    def signal(self, name: str, number: int) -> None:
+        """To a service of the stack; a killed one is started again."""
+        os.kill(self.pid(name), number)
+
+    def undisturbed(self) -> bool:
+        """No client of all lost its connection or had to make another."""
+        return not any(client.core.disconnects or client.core.reconnects for client in self.clients)
+
+    def undisturbed_but_for_logout(self) -> bool:
+        return not any(client.core.reconnects for client in self.clients)
+
+    def log(self, name: str) -> str:
+        """What a service said."""
+        return (self.stack.options.store / "log" / f"{name}-0.log").read_text()
+
+    async def _stop_clients(self) -> None:
+        for client in self.clients:
+            await client.stop()
+
+    def _on_fact(self, fact: Fact) -> None:
+        self.world.apply(fact)
+        if isinstance(fact.event, MapMoved):
+            self.moved.append(fact.event)
+
+
+def free_ports(*names: str) -> dict[str, int]:
+    """A free port for each; all held at once, so that they differ."""
+    import socket
+
+    sockets = {name: socket.create_server(("127.0.0.1", 0)) for name in names}
+    ports = {name: each.getsockname()[1] for name, each in sockets.items()}
+    for each in sockets.values():
+        each.close()
+    return ports
+
+
+def healthz(port: int) -> dict[str, object]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as answer:
+        found: dict[str, object] = json.load(answer)
+    return found
+
+
+def _environ(char_port: int, ports: dict[str, int]) -> dict[str, str]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("KAFRA_", "NOTIFY_SOCKET"))}
+    at = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
+    return (
+        plain
+        | FAST
+        | {
+            "KAFRA__BRIDGE__CHAR_SERVER": f"127.0.0.1:{char_port}",
+            "KAFRA__BRIDGE__MAP_SERVERS": at["maps"],
+            "KAFRA__BRIDGE__HOSTS": at["hosts"],
+            "KAFRA__BRIDGE__RELAYS": at["relays"],
+            "KAFRA__RELAY__BRIDGE": at["relays"],
+            "KAFRA__RELAY__LISTEN": at["front"],
+            "KAFRA__RELAY__PUBLIC": at["front"],
+            "KAFRA__VPS__CORE": at["core"],
+            "KAFRA__VPS__FALLBACK": at["fallback"],
+        }
+    )

@@ -1,0 +1,221 @@
+"""Every client of a relay together: limits, the table a bridge is told; and the PROXY header."""
+
+import struct
+from ipaddress import ip_address
+
+import pytest
+
+from libs.config import Relay
+from libs.link.frames import Frames, frame
+from libs.link.messages import Arrived, Entered, Hold, Loaded, Placed, RelayHello, RelaySays, ServerLost
+from services.relay.core import Session
+from services.relay.effects import EndClient, From, ToClient
+from services.relay.proxy import V2_START, BadHeader, parse
+from services.relay.table import Table
+from services.relay.wire import client_ip, household
+from tests.rathena.relay_words import ACCOUNT, CHAR, ENTER, LOADED, LOGIN_ID1, LOGIN_ID2, Play, dismissed, serve, welcome
+
+
+def opened(table: Table, address: str = "192.0.2.7") -> tuple[Session, list[object]]:
+    session = table.open(address, 0.0)
+    return session, list(table.admit(session) or table.count(session, address))
+
+
+def test_one_connection_too_many_is_told_so():
+    table = Table(Relay(max_connections=2))
+
+    taken = [opened(table, f"192.0.2.{number}")[1] for number in range(3)]
+
+    assert taken == [[], [], [ToClient(dismissed(4)), EndClient("too many connections")]]
+    assert table.counts.refused_total == 1
+
+
+def test_one_connection_of_an_address_too_many_is_told_so_until_another_is_gone():
+    table = Table(Relay(max_connections_per_address=1))
+    first, _ = opened(table)
+
+    second, refused = opened(table)
+    _, other = opened(table, "192.0.2.8")
+    for session in (first, second, second):
+        table.close(session)
+    _, again = opened(table)
+
+    assert refused == [ToClient(dismissed(9)), EndClient("too many connections from one address")]
+    assert other == again == []
+
+
+def test_an_address_that_is_not_known_is_not_counted():
+    table = Table(Relay(max_connections_per_address=1))
+
+    assert [opened(table, "")[1] for _ in range(3)] == [[], [], []]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("a socket's path", "a socket's path", True),
+    ],
+)
+def test_an_ipv6_customer_is_his_network(one: str, other: str, same: bool):
+    assert (household(one) == household(other)) is same
+
+
+@pytest.mark.parametrize(
+    ("address", "ip"),
+    [
+        ("192.0.2.1", bytes([192, 0, 2, 1])),
+        ("::ffff:192.0.2.1", bytes([192, 0, 2, 1])),
+        ("2001:db8::1", bytes(4)),
+        ("", bytes(4)),
+    ],
+)
+def test_the_char_server_gets_four_bytes(address: str, ip: bytes):
+    assert client_ip(address) == ip
+
+
+def test_a_bridge_that_connects_is_told_who_is_where_and_who_waits():
+    table = Table(Relay(name="relay-1", region="eu"))
+    playing, held, entering, waiting, silent, gone = (opened(table, "")[0] for _ in range(6))
+    for session in (playing, held, entering, waiting, gone):
+        session.on_client(ENTER, 0.0)
+    for session in (playing, held):
+        session.on_serve(serve(1, conn=session.player.conn, tenure=7), 0.0)
+        session.on_server(1, welcome(), 0.0)
+    held.on_server_lost(1, "gone", 0.0)
+    entering.on_serve(serve(1, conn=3), 0.0)
+    gone.end("over")
+
+    hello, *more = table.hello()
+
+    assert isinstance(hello, RelayHello)
+    assert (hello.relay, hello.region) == ("relay-1", "eu")
+    assert [(placed.conn, placed.server, placed.map, placed.x) for placed in hello.players] == [
+        (1, "core", "prontera", 100),
+        (2, None, "prontera", 100),
+        (3, None, "prontera", 1),
+    ]
+    assert hello.players[0] == Placed(
+        conn=1,
+        switch=1,
+        account_id=ACCOUNT,
+        char_id=CHAR,
+        login_id1=LOGIN_ID1,
+        login_id2=LOGIN_ID2,
+        server="core",
+        tenure=7,
+        map="prontera",
+        x=100,
+        y=200,
+    )
+    assert [message.conn for message in more if isinstance(message, Arrived)] == [waiting.player.conn]
+    assert silent.player.conn == 5
+    assert Frames[RelayHello](RelaySays).feed(frame(hello)) == [hello]
+
+
+def test_status_counts_what_happened():
+    table = Table(Relay())
+    session, _ = opened(table)
+    session.on_client(ENTER, 0.0)
+    session.on_serve(serve(1), 0.0)
+    session.on_server(1, welcome(), 0.0)
+    session.on_client(LOADED, 0.0)
+
+    for message in (session.player.arrived(), Entered(conn=1, switch=1, ok=True), Entered(conn=1, switch=2, ok=False)):
+        table.note(message)
+    for message in (session.player.lost().message, session.player.loaded(0.0).message, session.player.loaded(9.0).message):
+        assert isinstance(message, ServerLost | Loaded)
+        table.note(message)
+
+    status = table.status()
+    assert {name: status[name] for name in ("connections", "placed", "held", "arrived", "entered", "lost", "switches")} == {
+        "connections": 1,
+        "placed": 1,
+        "held": 0,
+        "arrived": 1,
+        "entered": 1,
+        "lost": 1,
+        "switches": 1,
+    }
+
+
+def test_a_message_that_is_for_nobody_yet_does_nothing():
+    play = Play()
+
+    play.from_bridge(Hold(conn=1))
+    play.from_bridge(serve(1))
+
+    assert play.taken() == (b"", b"", [], [])
+
+
+# -- PROXY ----------------------------------------------------------------------------------------------------------------
+
+
+def v2(address: str, command: int = 0x21, more: bytes = b"") -> bytes:
+    ip = ip_address(address)
+    body = ip.packed * 2 + struct.pack(">HH", 4000, 5120) + more
+    return V2_START + bytes([command, 0x11 if ip.version == 4 else 0x21]) + struct.pack(">H", len(body)) + body
+
+
+HEADERS = [
+    (b"PROXY TCP4 192.0.2.9 192.0.2.1 4000 5120\r\n", "192.0.2.9"),
+    (b"PROXY TCP6 2001:db8::9 2001:db8::1 4000 5120\r\n", "2001:db8::9"),
+    (b"PROXY UNKNOWN\r\n", None),
+    (v2("192.0.2.9"), "192.0.2.9"),
+    (v2("2001:db8::9", more=b"\x04\x00\x01x"), "2001:db8::9"),
+    (v2("192.0.2.9", command=0x20), None),
+]
+
+
+@pytest.mark.parametrize(("header", "address"), HEADERS)
+def test_a_header_is_read_when_it_is_whole_and_no_earlier(header: bytes, address: str | None):
+    partial = [parse(header[:size]) for size in range(len(header))]
+
+    assert partial == [None] * len(header)
+    assert parse(header + ENTER) == (address, len(header))
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        ENTER,
+        b"PROXY" + b"x" * 10,
+        b"PROXY " + b"x" * 200,
+        b"PROXY UDP4 192.0.2.9 192.0.2.1 4000 5120\r\n",
+        b"PROXY TCP4 nobody 192.0.2.1 4000 5120\r\n",
+        b"PROXY TCP4\r\n",
+        V2_START + b"\x31\x11\x00\x0c" + bytes(12),
+        V2_START + b"\x21\x31\x00\x0c" + bytes(12),
+        V2_START + b"\x21\x11\x00\x04" + bytes(4),
+        V2_START + b"\x21\x11\xff\xff",
+    ],
+)
+def test_what_is_no_header_is_refused(nonsense: bytes):
+    with pytest.raises(BadHeader):
+        parse(nonsense)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1_000])
+def test_a_client_behind_a_balancer_has_the_address_of_the_header(size: int):
+    play = Play(address=None)
+    stream = HEADERS[0][0] + ENTER
+
+    for at in range(0, len(stream), size):
+        play.from_client(stream[at : at + size])
+
+    (arrived,) = play.told
+    assert play.effects == [From("192.0.2.9")]
+    assert isinstance(arrived, Arrived)
+    assert arrived.client_ip == bytes([192, 0, 2, 9])
+
+
+def test_a_client_without_the_header_that_is_due_is_closed():
+    play = Play(address=None)
+
+    play.from_client(ENTER)
+
+    assert play.effects == [EndClient("no PROXY header")]
