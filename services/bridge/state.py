@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from libs.events import MapName, is_name
+from libs.events import HostId, MapName, is_name
 from libs.hosting.world import MapState, World
 from libs.link.messages import Message
 from libs.rathena.layout import Layout
@@ -35,6 +35,7 @@ class Rules:
 class State:
     """now_ms: of the input being handled. serving: map -> the node that serves it now; a map that is missing is the VPS's.
     lost: maps whose server is gone -> since when; nobody gets them until it is decided who does, or too late.
+    unchecked: hosts whose saves nobody could check, where the VPS shall serve then -> until when.
     busy: players not simply playing, by character. ids: 32 random bits each."""
 
     rules: Rules
@@ -45,6 +46,7 @@ class State:
     world: World = field(default_factory=World)
     serving: dict[bytes, Node] = field(default_factory=dict)
     lost: dict[bytes, int] = field(default_factory=dict)
+    unchecked: dict[HostId, int] = field(default_factory=dict)
     busy: dict[int, Player] = field(default_factory=dict)
     recovering: bool = True
     now_ms: int = 0
