@@ -7,7 +7,7 @@ from libs.events import MapName, is_name
 from libs.hosting.world import MapState, World
 from libs.link.messages import Message
 from libs.rathena.layout import Layout
-from services.bridge.effects import Cut, Down, Effect, Report, Tell, Up
+from services.bridge.effects import Cut, Down, Effect, Note, Report, Tell, Up
 from services.bridge.nodes import Node, Nodes
 from services.bridge.players import Phase, Player, Players
 
@@ -64,6 +64,9 @@ class State:
 
     def report(self, kind: str, node: Node, packet_id: int, why: str) -> None:
         self.out.append(Report(kind, node.server, packet_id, why))
+
+    def note(self, text: str) -> None:
+        self.out.append(Note(text))
 
     def enter_phase(self, player: Player, phase: Phase) -> None:
         player.phase, player.since_ms = phase, self.now_ms
