@@ -465,7 +465,7 @@ class Placing:
         """A busy player whose phase lasts too long, or whose map can be served again."""
         state, rules = self._state, self._state.rules
         waited_ms = state.now_ms - player.since_ms
-        if self._gate.waits(player) and player.owner is None and waited_ms <= rules.hold_ms:
+        if self._gate.waits(player) and player.owner is None and waited_ms <= rules.check_ms:
             return  # what his last server said of him passes first, or is refused
         if player.phase is Phase.HELD:
             if state.server_of(player.map) is not None:
@@ -481,7 +481,7 @@ class Placing:
             if waited_ms > DISMISSED_MS:
                 self._dismiss(player, player.dismissed)
         elif player.phase is Phase.HOLDING:
-            if waited_ms > (rules.hold_ms if self._gate.waits(player) else rules.migration_timeout_ms):
+            if waited_ms > (rules.check_ms if self._gate.waits(player) else rules.migration_timeout_ms):
                 self.change(player)
         elif player.phase is Phase.CHANGING:
             if waited_ms > ENTER_MS:
