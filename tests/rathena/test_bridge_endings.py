@@ -1,5 +1,6 @@
 """How a player's stay at a map-server ends, as real servers end it: dismissed, refused, shut down, killed."""
 
+from dataclasses import replace
 from itertools import count
 
 from libs.events import Fact, HostId, Stream
@@ -25,9 +26,9 @@ KICKED = 15
 class Game:
     """One bridge, told everything by hand. Player 1 of the recordings, LabOne, stands on prt_fild08 of the core."""
 
-    def __init__(self, *, started_ms: int = 0) -> None:
+    def __init__(self, *, started_ms: int = 0, away: str = "pass") -> None:
         ids = count(1_000)
-        self.bridge = Bridge(RULES, shipped(), lambda: next(ids))
+        self.bridge = Bridge(replace(RULES, when_validator_away=away), shipped(), lambda: next(ids))
         self.now_ms = started_ms
         self.out: list[object] = []
         self.bridge.char_connected(self.now_ms)
@@ -321,6 +322,40 @@ def test_an_orderly_move_waits_for_the_final_save_alone() -> None:
     assert len(game.told(Hold)) == 1
     game.saved(CORE)
     assert len(game.ups(ChangeMapServer)) == 1
+
+
+# -- nobody checks -----------------------------------------------------------------------------------------------------------
+
+
+def test_who_waits_for_the_validator_goes_on_well_before_his_relay_gives_him_up() -> None:
+    game = Game(away="hold")
+    game.hello()
+    game.bridge.on_bus(True, game.now_ms)
+    game.link(HOST, 6000, b"moc_fild01", host="h1")
+    game.bridge.on_fact(Fact(Stream.ASSIGNMENTS, 1, assign("moc_fild01", "h1")), game.now_ms)
+    game.arrive()
+    player = game.bridge.state.players.by_char[CHAR + 1]
+    player.map = b"moc_fild01"
+    game.bridge.placing.place(player)
+    game.take()
+    game.enter(HOST)
+    game.wait(3_000)
+    game.out.clear()
+
+    game.bridge.on_fact(Fact(Stream.ASSIGNMENTS, 2, assign("moc_fild01", None)), game.now_ms)
+    game.take()
+    game.say(HOST, SaveChar(account_id=ACCOUNT + 1, char_id=CHAR + 1, final=1, status=status_of(1)))
+    game.wait(9_000)
+    assert not game.ups(ChangeMapServer)
+
+    game.bridge.node_lost(HOST, game.now_ms)  # his host ends while he waits
+    game.wait(12_000)
+
+    assert game.now_ms - 3_000 < RULES.hold_ms - 5_000
+    assert len(game.ups(ChangeMapServer)) == 1
+    assert not game.ups(SaveChar)
+    game.char(answered(game.ups(ChangeMapServer)[-1]))
+    assert "dropped" in game.reports()
 
 
 def _id(packet: bytes) -> int:
