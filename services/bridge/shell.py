@@ -16,7 +16,7 @@ from libs.events import HostId, PlayersOnline, PlayersOnlineReply, Stream
 from libs.link.messages import BridgeHello, RelayHello, RelaySays
 from libs.link.peer import Peer, serve
 from libs.link.tls import BadIdentity, server_context
-from libs.rathena.framing import CHAR_TO_MAP
+from libs.rathena.framing import CHAR_TO_MAP, MAP_TO_CHAR
 from libs.rathena.inter_link import Keepalive
 from libs.rathena.packets import BadPacket
 from libs.runtime.clock import Clock
@@ -25,7 +25,7 @@ from libs.runtime.shell import Shell
 from libs.runtime.telemetry import Counters, start_telemetry
 from services.bridge import memory
 from services.bridge.core import Bridge
-from services.bridge.effects import Cut, Down, Report, Tell, Up
+from services.bridge.effects import Cut, Down, Note, Report, Tell, Up
 from services.bridge.hosts import HostLinks
 from services.bridge.links import CharLink, Links, listen
 from services.bridge.settings import CannotStart, layout_of, rules_of
@@ -202,6 +202,8 @@ class BridgeProcess:
                 self.links.cut(effect.link, effect.reason)
             elif isinstance(effect, Report):
                 self._report(effect)
+            elif isinstance(effect, Note):
+                _LOG.info("%s", effect.text)
         if self._shell is not None:
             self._shell.wake()
 
@@ -218,8 +220,9 @@ class BridgeProcess:
     def _report(self, report: Report) -> None:
         self.reports[report.kind] = (count := self.reports.get(report.kind, 0) + 1)
         if count & (count - 1) == 0 or count % 1000 == 0:  # each power of two: a flood fills no disk
-            title = CHAR_TO_MAP.title(report.packet_id) if report.packet_id in CHAR_TO_MAP.kinds else f"{report.packet_id:04x}"
-            _LOG.warning("%s of %s: %s: %s (%d so far)", report.kind, report.server, title, report.why, count)
+            table = CHAR_TO_MAP if report.server == "char-server" else MAP_TO_CHAR
+            what = table.title(report.packet_id)
+            _LOG.warning("%s of %s: %s: %s (%d so far)", report.kind, report.server, what, report.why, count)
 
     # -- tasks --------------------------------------------------------------------------------------------------------
 
