@@ -134,6 +134,15 @@ class Realm:
         for client in clients:
             await client.until(lambda client=client: client.core.map == FIELD and client.core.standing, WAIT_S)
 
+    async def loads_after(self, clients: Sequence[TwinClient], act: Callable[[], None]) -> list[float]:
+        """Does it, waits until each of them loaded a map and stands on it; ms from the act to the first load, one a client."""
+        before = [(len(client.core.loads), client.shell.now_ms()) for client in clients]
+        act()
+        for client, (loads, _) in zip(clients, before, strict=True):
+            await client.until(lambda c=client, n=loads: len(c.core.loads) > n and c.core.standing or c.core.disconnects, WAIT_S)
+        assert self.undisturbed(), [client.core.disconnects for client in clients if client.core.disconnects]
+        return [c.core.loads[loads][0] - at_ms for c, (loads, at_ms) in zip(clients, before, strict=True)]
+
     def serving(self, name: MapName = FIELD) -> TwinHost | None:
         """Who serves a map by the log; None: the VPS."""
         assign = self.world.map(name).assign
