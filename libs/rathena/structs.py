@@ -142,8 +142,8 @@ def items(layout: Layout, storage: bytes, table: int) -> dict[int, dict[str, Any
 
 
 def _filled(storage: bytes, id_at: int, size: int, places: int) -> list[int]:
-    """Places whose item has an id, 4 bytes. Of hundreds nearly all are empty, and each player's are read when he enters: byte by
-    byte of all ids at once is 30 times as fast as id by id."""
+    """Places whose item has an id, 4 bytes. Of hundreds nearly all are empty, and each player's are read when he enters: a byte
+    of all ids at once is 20 times as fast as id by id."""
     seen = 0
     for at in range(id_at, id_at + 4):
         seen |= int.from_bytes(storage[at : at + (places - 1) * size + 1 : size], "little")

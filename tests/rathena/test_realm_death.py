@@ -3,6 +3,7 @@
 20 kills; with KAFRA_PROVE=1 200. The milliseconds are judged by bench/rows.py.
 """
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,24 @@ async def test_players_stay_in_the_game_whenever_their_hosts_map_server_is_kille
         await realm.until(lambda: len([move for move in realm.moved if move.kind == "death"]) == KILLS, "every death is said")
         assert {move.players for move in deaths} == {PLAYERS}
         tell("death of a host's map-server, kill to load-end", ms)
+
+
+async def test_players_stay_in_the_game_when_a_whole_host_vanishes(tmp_path: Path) -> None:
+    async with Realm.running(tmp_path, players=20, hosts=3) as realm:
+        players = await realm.enter_all(20)
+        await realm.to_field(players)
+        host = await realm.hosted()
+        await realm.attack(players)
+        await realm.kept(players)
+
+        vanishing: list[asyncio.Task[None]] = []
+        ms = await realm.loads_after(players, lambda: vanishing.append(asyncio.create_task(host.vanish())))
+        await asyncio.gather(*vanishing)
+
+        assert realm.undisturbed()
+        await realm.until(lambda: realm.moved[-1].kind == "death", "the death is said")
+        assert (realm.moved[-1].from_, realm.moved[-1].players) == (host.id, 20)
+        await realm.until(lambda: not realm.world.host(host.id).is_up, "the host is down")
+        assert {player.core.zeny for player in players} == {1_010}
+        await realm.attack(players)
+        tell("death of a whole host, kill to load-end", ms)
