@@ -44,6 +44,8 @@ class Staying:
             return
         if message.ok:
             player.attempts = 0
+            if player.owner is not None:
+                player.owner.turned_away = 0
             self._state.enter_phase(player, Phase.PLAYING)
         else:
             self._changing.fail(player)
