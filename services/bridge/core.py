@@ -34,6 +34,7 @@ from services.bridge.nodes import Node
 from services.bridge.placing import Placing
 from services.bridge.players import Player
 from services.bridge.policy import CHECKED
+from services.bridge.pulse import Pulse
 from services.bridge.said import Said
 from services.bridge.saves import SaveGate
 from services.bridge.serving import Serving
@@ -58,6 +59,7 @@ class Bridge:
         self.placing = Placing(self.state, self.said, self.gate)
         self.serving = Serving(self.state, self.placing, self.said)
         self.slot = Slot(self.state, self.serving.on_ready)
+        self.pulse = Pulse(self.state)
         self._mux = Mux(self.state.nodes, self.state.players, layout)
         self._relays: dict[int, RelayHello] = {}
         self._awaited = set(known_relays)
@@ -148,6 +150,7 @@ class Bridge:
         for player in list(state.busy.values()):
             self.placing.due(player)
         self.serving.due()
+        self.pulse.due()
         state.out.extend(self._mux.due(now_ms))
         for relay, since_ms in list(self._orphans.items()):
             if now_ms - since_ms > state.rules.hold_ms:
@@ -232,6 +235,10 @@ class Bridge:
             self.gate.learn_storage(player, packet)
         return False
 
+    def _users(self, packet: bytes) -> bool:
+        self.pulse.users(packet)
+        return False
+
     def _swallow(self, _packet: bytes) -> bool:
         return True
 
@@ -253,6 +260,7 @@ class Bridge:
         if (node := self.state.nodes.remove(link)) is None:
             return
         self._logged_in.discard(link)
+        self.pulse.lost(node)
         self.slot.on_node_lost(node)
         self.serving.on_lost(node)
         self.state.out.extend(self._mux.node_lost(node))
@@ -264,6 +272,7 @@ class Bridge:
         self.state.now_ms = now_ms
         if (node := self.state.nodes.get(link)) is None:
             return
+        self.pulse.heard(node)
         try:
             if link not in self._logged_in and packet[0] | packet[1] << 8 != LOGIN:
                 self.state.cut(node, "it did not log in first")
@@ -412,6 +421,7 @@ _FROM_CHAR: dict[int, Callable[[Bridge, bytes], bool]] = {
     0x2B06: Bridge._change_ack,
     SaveAck.packet_id: Bridge._save_ack,
     Storage.packet_id: Bridge._storage,
+    0x2B00: Bridge._users,
     0x2B04: Bridge._swallow,
     0x2B20: Bridge._swallow,
     0x2B24: Bridge._swallow,

@@ -7,7 +7,7 @@ from libs.events import Fact, HostId, Stream
 from libs.link.messages import Arrived, Closed, Entered, Hold, Loaded, Placed, Refuse, RelayHello, Serve, ServerLost
 from libs.rathena.client import Enter
 from libs.rathena.inter_chars import AuthOk, AuthRequest, ChangeMapServer, ChangeMapServerAck, CharOffline
-from libs.rathena.inter_link import AllCharsOffline, LoginAck, MapLogin, MapsAck, RegisterUsers, SendMaps
+from libs.rathena.inter_link import AllCharsOffline, Keepalive, LoginAck, MapLogin, MapsAck, RegisterUsers, SendMaps, TotalUsers
 from libs.rathena.inter_saves import SaveAck, SaveChar
 from libs.rathena.layout import shipped
 from libs.rathena.values import ip_bytes
@@ -27,6 +27,7 @@ class Game:
     """One bridge, told everything by hand. Player 1 of the recordings, LabOne, stands on prt_fild08 of the core."""
 
     def __init__(self, *, started_ms: int = 0, away: str = "pass") -> None:
+        self.frozen: set[int] = set()
         ids = count(1_000)
         self.bridge = Bridge(replace(RULES, when_validator_away=away), shipped(), lambda: next(ids))
         self.now_ms = started_ms
@@ -62,6 +63,8 @@ class Game:
             if isinstance(effect, Cut):
                 self.bridge.node_lost(effect.link, self.now_ms)
                 self.take()
+            elif isinstance(effect, Down) and _id(effect.packet) == TotalUsers.packet_id and effect.link not in self.frozen:
+                self.bridge.node_packet(effect.link, Keepalive().pack(), self.now_ms)
 
     def wait(self, ms: int) -> None:
         for _ in range(0, ms, 50):
@@ -322,6 +325,45 @@ def test_an_orderly_move_waits_for_the_final_save_alone() -> None:
     assert len(game.told(Hold)) == 1
     game.saved(CORE)
     assert len(game.ups(ChangeMapServer)) == 1
+
+
+# -- a server that hangs -----------------------------------------------------------------------------------------------------
+
+
+def test_a_host_that_freezes_is_as_good_as_gone() -> None:
+    game = Game()
+    game.hello()
+    game.link(HOST, 6000, b"moc_fild01", host="h1")
+    game.wait(10_000)
+    assert len(game.downs(HOST, TotalUsers)) >= 19
+    assert not [effect for effect in game.out if isinstance(effect, Cut)]
+
+    game.frozen.add(HOST)
+    game.wait(RULES.silence_ms + 600)
+
+    assert [node.server for node in game.bridge.state.nodes] == ["core", "fallback"]
+
+
+def test_the_vps_is_not_judged_by_its_silence() -> None:
+    game = Game()
+    game.hello()
+    game.frozen.add(CORE)
+
+    game.wait(60_000)
+
+    assert len(game.bridge.state.nodes.by_link) == 2
+
+
+def test_a_bridge_that_was_frozen_itself_blames_nobody() -> None:
+    game = Game()
+    game.hello()
+    game.link(HOST, 6000, b"moc_fild01", host="h1")
+    game.wait(100)
+
+    game.now_ms += 60_000
+    game.wait(2_000)
+
+    assert len(game.bridge.state.nodes.by_link) == 3
 
 
 # -- nobody checks -----------------------------------------------------------------------------------------------------------
