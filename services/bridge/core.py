@@ -36,7 +36,7 @@ from services.bridge.players import Player
 from services.bridge.policy import CHECKED
 from services.bridge.pulse import Pulse
 from services.bridge.said import Said
-from services.bridge.saves import SaveGate
+from services.bridge.saves import SaveGate, is_final
 from services.bridge.serving import Serving
 from services.bridge.slot import Slot
 from services.bridge.state import Rules, State
@@ -47,6 +47,10 @@ HELD_BACK_BYTES_MAX = 64 * 1024 * 1024
 ASKED_MAX = 1_000
 LOGIN, MAPS, USERS, ALL_OFFLINE, KEEPALIVE = 0x2AF8, 0x2AFA, 0x2AFF, 0x2B18, 0x2B23
 CHANGE, SELECT, AUTH, OFFLINE = 0x2B05, 0x2B02, 0x2B26, 0x2B17
+WHOLE = 0x2AFC
+"""A map-server asks for the status changes when it has read the inventory, the last of what it needs."""
+OF_THE_WHOLE = frozenset({0x2B01, 0x2B15, 0x2B1C, 0x2B2E, 0x308B})
+"""Saves that replace what was there. Variables and quests are told as they change."""
 
 
 class Bridge:
@@ -318,6 +322,9 @@ class Bridge:
             self._auth_request(node, packet)
         elif packet_id in CHECKED:
             self._save(node, packet)
+        elif packet_id == WHOLE and (player := self._mux.upward.fence(node, packet)) is not None:
+            player.whole = True
+            self.state.out.extend(self._mux.upward.take(node, packet))
         else:
             self.state.out.extend(self._mux.upward.take(node, packet))
 
@@ -331,7 +338,9 @@ class Bridge:
 
     def _save(self, node: Node, packet: bytes) -> None:
         player = self._mux.upward.fence(node, packet)
-        if player is not None:
+        if player is not None and not player.whole and packet[0] | packet[1] << 8 in OF_THE_WHOLE:
+            self._not_whole(node, player, packet)
+        elif player is not None:
             self.gate.offer(node, player, packet)
         elif node.is_vps and self._mux.upward.is_nobody(packet):
             self.state.up(packet)
@@ -339,6 +348,12 @@ class Bridge:
             why = self._mux.upward.standing(node, packet).why
             self.state.report("fenced", node, packet[0] | packet[1] << 8, why)
             self.state.out.extend(self._mux.upward.settle(node, packet))
+
+    def _not_whole(self, node: Node, player: Player, packet: bytes) -> None:
+        """He left while his server was still reading him: the char-server has all of him, the server has him without HP."""
+        self.state.out.extend(self._mux.upward.settle(node, packet))
+        if is_final(packet):
+            self.placing.given_up(player)
 
     def _sort_out(self, node: Node) -> None:
         """Whom it says it has: back to it where the relay says so too; the others it has to let go."""

@@ -8,7 +8,7 @@ from libs.link.messages import Arrived, Closed, Entered, Hold, Loaded, Placed, R
 from libs.rathena.client import Enter
 from libs.rathena.inter_chars import AuthOk, AuthRequest, ChangeMapServer, ChangeMapServerAck, CharOffline
 from libs.rathena.inter_link import AllCharsOffline, Keepalive, LoginAck, MapLogin, MapsAck, RegisterUsers, SendMaps, TotalUsers
-from libs.rathena.inter_saves import SaveAck, SaveChar
+from libs.rathena.inter_saves import SaveAck, SaveChar, ScdataRequest
 from libs.rathena.layout import shipped
 from libs.rathena.values import ip_bytes
 from services.bridge.core import Bridge
@@ -111,7 +111,7 @@ class Game:
         )
         self.char(auth)
 
-    def enter(self, link: int, conn: int = 1) -> Serve:
+    def enter(self, link: int, conn: int = 1, *, whole: bool = True) -> Serve:
         """The newest placement succeeds: that map-server takes him in."""
         serve = self.told(Serve)[-1]
         assert isinstance(serve, Serve)
@@ -120,6 +120,8 @@ class Game:
             link,
             AuthRequest(account_id=ACCOUNT + 1, char_id=CHAR + 1, login_id1=shown.login_id1, sex=0, client_ip=IP),
         )
+        if whole:
+            self.say(link, ScdataRequest(account_id=ACCOUNT + 1, char_id=CHAR + 1))
         self.relay(Entered(conn=conn, switch=serve.switch, ok=True))
         self.relay(Loaded(conn=conn, switch=serve.switch, map=serve.map, x=1, y=1))
         return serve
@@ -127,10 +129,11 @@ class Game:
     def lost(self, serve: Serve, code: int | None = None) -> None:
         self.relay(ServerLost(conn=serve.conn, switch=serve.switch, map=serve.map, x=1, y=1, code=code))
 
-    def saved(self, link: int) -> None:
+    def saved(self, link: int, *, answered: bool = True) -> None:
         """The final save, and the char-server's answer."""
         self.say(link, SaveChar(account_id=ACCOUNT + 1, char_id=CHAR + 1, final=1, status=status_of(1)))
-        self.char(SaveAck(account_id=ACCOUNT + 1, char_id=CHAR + 1))
+        if answered:
+            self.char(SaveAck(account_id=ACCOUNT + 1, char_id=CHAR + 1))
 
     @property
     def players(self) -> int:
@@ -244,6 +247,37 @@ def test_who_comes_back_need_not_wait_for_a_save_that_was_made() -> None:
 
     assert game.told(Serve)[-1].conn == 2  # type: ignore[attr-defined]
     assert serve.conn == 1
+
+
+def test_saves_of_a_server_that_is_still_reading_him_are_not_kept() -> None:
+    """Its HP are 0 until it has his inventory: he would enter the next server dead."""
+    game = Game()
+    game.hello()
+    game.arrive()
+    serve = game.enter(CORE, whole=False)
+    game.wait(3_000)
+
+    game.lost(serve)
+    game.saved(CORE, answered=False)
+
+    assert not game.ups(SaveChar)
+    assert len(game.downs(CORE, SaveAck)) == 1
+    assert len(game.ups(ChangeMapServer)) == 1, "there is nothing to wait for"
+
+
+def test_who_leaves_while_his_server_is_still_reading_him_is_offline() -> None:
+    game = Game()
+    game.hello()
+    game.arrive()
+    game.enter(CORE, whole=False)
+    game.wait(3_000)
+
+    game.relay(Closed(conn=1))
+    game.saved(CORE, answered=False)
+
+    assert not game.ups(SaveChar)
+    assert len(game.ups(CharOffline)) == 1
+    assert game.players == 0
 
 
 # -- after the bridge was killed ---------------------------------------------------------------------------------------------
