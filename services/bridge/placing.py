@@ -227,7 +227,7 @@ class Placing:
         if player.owner is not asker:
             player.owner = None
         player.bound = player.auth = None
-        player.asked, player.asker = asked, asker
+        player.asked, player.asker, player.deferred = asked, asker, False
         state.enter_phase(player, Phase.CHANGING)
         request = ChangeMapServer(
             account_id=player.account_id,
@@ -258,6 +258,9 @@ class Placing:
         elif player.shown and (asked.login_id1, asked.login_id2) != player.shown:
             self._state.report("forged", node, asked.packet_id, "wrong session ids")
             self._state.down(node, _unchanged(asked).pack())
+        elif self._gate.waits(player):  # the saves the server made before it asked: the char-server goes by the last it has
+            player.asked, player.asker, player.deferred = asked, node, True
+            self._state.enter_phase(player, Phase.CHANGING)
         else:
             self.change(player, asked, node)
 
@@ -298,7 +301,8 @@ class Placing:
 
     def cut_off(self, player: Player) -> None:
         """His server is gone: what it says of him counts no more. He goes on elsewhere when `change` is called."""
-        player.owner = player.bound = player.dismissed = None
+        player.owner = player.bound = player.dismissed = player.asked = player.asker = None
+        player.deferred = False
         if player.phase is Phase.LEAVING:
             self._offline(player)
             self.forget(player)
@@ -390,6 +394,7 @@ class Placing:
     def _leave(self, player: Player) -> None:
         self._said.gone(player)
         self.done.append(player)
+        player.saved, player.deferred = player.phase is Phase.CHANGING, False  # who steps into a portal was saved before
         self._state.enter_phase(player, Phase.LEAVING)
 
     def forget(self, player: Player) -> None:
@@ -484,6 +489,9 @@ class Placing:
         elif player.phase is Phase.HOLDING:
             if waited_ms > (rules.check_ms if self._gate.waits(player) else rules.migration_timeout_ms):
                 self.change(player)
+        elif player.deferred:
+            if not self._gate.waits(player) or waited_ms > rules.check_ms:
+                self.change(player, player.asked, player.asker)
         elif player.phase is Phase.CHANGING:
             if waited_ms > ENTER_MS:
                 self.change(player)
@@ -491,7 +499,7 @@ class Placing:
             if waited_ms > ARRIVE_MS:
                 self._refuse(player, NO_ENTRY)
                 self.forget(player)
-        elif player.phase is Phase.LEAVING and waited_ms > LEAVE_MS:
+        elif player.phase is Phase.LEAVING and (waited_ms > LEAVE_MS or (player.saved and not self._gate.waits(player))):
             self._offline(player)
             self.forget(player)
 

@@ -40,7 +40,8 @@ class Player:
     where the client last was. entrance: where he was before he entered an instance. asker, asked: the node that asked for a
     change of servers, and its words. since_ms: since when in this phase. saved: his final save was acknowledged. dismissed: his
     server told him to go with this code of 0081, as it tells everybody when it ends. whole: his server has read his inventory
-    and reckoned with it; before that its saves have neither HP nor SP. attempts: placements that failed in a row.
+    and reckoned with it; before that its saves have neither HP nor SP. deferred: the char-server is asked when his saves have
+    passed. attempts: placements that failed in a row.
     base_level, job_level, zeny: as last loaded. told_map: the map he was last said to be on. successor: who waits for him to
     be gone.
     """
@@ -75,6 +76,7 @@ class Player:
     saved: bool = False
     dismissed: int | None = None
     whole: bool = True
+    deferred: bool = False
     attempts: int = 0
     base_level: int | None = None
     job_level: int | None = None

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from itertools import count
 
-from libs.events import Fact, HostId, Stream
+from libs.events import Fact, HostId, SaveVerdict, Stream
+from libs.hosting.effects import Ask
 from libs.link.messages import Arrived, Closed, Entered, Hold, Loaded, Placed, Refuse, RelayHello, Serve, ServerLost
 from libs.rathena.client import Enter
 from libs.rathena.inter_chars import AuthOk, AuthRequest, ChangeMapServer, ChangeMapServerAck, CharOffline
@@ -134,6 +135,12 @@ class Game:
         self.say(link, SaveChar(account_id=ACCOUNT + 1, char_id=CHAR + 1, final=1, status=status_of(1)))
         if answered:
             self.char(SaveAck(account_id=ACCOUNT + 1, char_id=CHAR + 1))
+
+    def checked(self) -> None:
+        """The validator lets the save that waits pass."""
+        (ask,) = [effect for effect in self.bridge.step(self.now_ms) if isinstance(effect, Ask)]
+        self.bridge.on_reply(ask, SaveVerdict(verdict="pass", reason="fine"), self.now_ms)
+        assert not list(self.bridge.step(self.now_ms))
 
     @property
     def players(self) -> int:
@@ -403,7 +410,8 @@ def test_a_bridge_that_was_frozen_itself_blames_nobody() -> None:
 # -- nobody checks -----------------------------------------------------------------------------------------------------------
 
 
-def test_who_waits_for_the_validator_goes_on_well_before_his_relay_gives_him_up() -> None:
+def on_a_host() -> Game:
+    """LabOne is on a host, whose saves are to be checked."""
     game = Game(away="hold")
     game.hello()
     game.bridge.on_bus(True, game.now_ms)
@@ -417,6 +425,41 @@ def test_who_waits_for_the_validator_goes_on_well_before_his_relay_gives_him_up(
     game.enter(HOST)
     game.wait(3_000)
     game.out.clear()
+    return game
+
+
+def test_a_portal_waits_for_the_saves_before_it() -> None:
+    """The char-server goes by the last save it has: what was gained since would be lost at every portal."""
+    game = on_a_host()
+    game.say(HOST, SaveChar(account_id=ACCOUNT + 1, char_id=CHAR + 1, final=0, status=status_of(1)))
+    game.say(HOST, portal(*game.bridge.state.players.by_char[CHAR + 1].shown))  # type: ignore[misc]
+    game.wait(1_000)
+    assert not game.ups(ChangeMapServer)
+
+    game.checked()
+    game.wait(100)
+
+    ups = [_id(effect.packet) for effect in game.out if isinstance(effect, Up)]
+    assert ups.index(SaveChar.packet_id) < ups.index(ChangeMapServer.packet_id)
+    assert not game.reports()
+
+
+def test_who_leaves_in_a_portal_that_waits_is_gone_when_his_saves_have_passed() -> None:
+    game = on_a_host()
+    game.say(HOST, SaveChar(account_id=ACCOUNT + 1, char_id=CHAR + 1, final=0, status=status_of(1)))
+    game.say(HOST, portal(*game.bridge.state.players.by_char[CHAR + 1].shown))  # type: ignore[misc]
+
+    game.relay(Closed(conn=1))
+    game.wait(1_000)
+    assert game.players == 1
+    game.checked()
+    game.wait(100)
+
+    assert (len(game.ups(SaveChar)), len(game.ups(CharOffline)), game.players) == (1, 1, 0)
+
+
+def test_who_waits_for_the_validator_goes_on_well_before_his_relay_gives_him_up() -> None:
+    game = on_a_host()
 
     game.bridge.on_fact(Fact(Stream.ASSIGNMENTS, 2, assign("moc_fild01", None)), game.now_ms)
     game.take()
