@@ -29,9 +29,10 @@ class Pulse:
     def lost(self, node: Node) -> None:
         self._heard_ms.pop(node.link, None)
 
-    def users(self, packet: bytes) -> None:
-        """2b00 of the char-server: the number to ask with."""
-        self._users = packet
+    def told(self, packet: bytes) -> None:
+        """By the char-server: 2b00 has the number to ask with."""
+        if packet[0] | packet[1] << 8 == TotalUsers.packet_id:
+            self._users = packet
 
     def due(self) -> None:
         state = self._state
