@@ -3,8 +3,8 @@
 from dataclasses import replace
 from itertools import count
 
-from libs.events import Fact, HostId, SaveVerdict, Stream
-from libs.hosting.effects import Ask
+from libs.events import Fact, HostId, MapMoved, SaveVerdict, Stream
+from libs.hosting.effects import Append, Ask
 from libs.link.messages import Arrived, Closed, Entered, Hold, Loaded, Placed, Refuse, RelayHello, Serve, ServerLost
 from libs.rathena.client import Enter
 from libs.rathena.inter_chars import AuthOk, AuthRequest, ChangeMapServer, ChangeMapServerAck, CharOffline
@@ -334,6 +334,21 @@ def test_a_portal_whose_answer_the_bridge_before_took_along_is_asked_for_again()
 
     assert len(game.ups(ChangeMapServer)) == 1
     assert not game.reports()
+
+
+def test_a_host_that_is_back_before_the_vps_is_no_move() -> None:
+    game = Game()
+    game.hello()
+    game.bridge.on_bus(True, game.now_ms)
+    game.bridge.node_lost(FALLBACK, game.now_ms)
+    game.bridge.on_fact(Fact(Stream.ASSIGNMENTS, 1, assign("moc_fild01", "h1")), game.now_ms)
+    game.link(HOST, 6000, b"moc_fild01", host="h1")
+    game.link(4, 5122, b"moc_fild01")
+    game.wait(100)
+
+    assert game.bridge.state.serving[b"moc_fild01"].host == "h1"
+    said = [effect.event for effect in game.bridge.step(game.now_ms) if isinstance(effect, Append)]
+    assert not [event for event in said if isinstance(event, MapMoved)]
 
 
 # -- a host that comes back --------------------------------------------------------------------------------------------------
