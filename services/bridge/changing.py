@@ -31,7 +31,7 @@ class Changing:
         if player.owner is not asker:
             player.owner = None
         player.bound = player.auth = None
-        player.asked, player.asker = asked, asker
+        player.asked, player.asker, player.deferred = asked, asker, False
         state.enter_phase(player, Phase.CHANGING)
         request = ChangeMapServer(
             account_id=player.account_id,
@@ -62,6 +62,9 @@ class Changing:
         elif player.shown and (asked.login_id1, asked.login_id2) != player.shown:
             self._state.report("forged", node, asked.packet_id, "wrong session ids")
             self._state.down(node, _unchanged(asked).pack())
+        elif self._gate.waits(player):  # the saves the server made before it asked: the char-server goes by the last it has
+            player.asked, player.asker, player.deferred = asked, node, True
+            self._state.enter_phase(player, Phase.CHANGING)
         else:
             self.change(player, asked, node)
 
@@ -124,7 +127,8 @@ class Changing:
 
     def cut_off(self, player: Player) -> None:
         """His server is gone: what it says of him counts no more. He goes on elsewhere when `change` is called."""
-        player.owner = player.bound = player.dismissed = None
+        player.owner = player.bound = player.dismissed = player.asked = player.asker = None
+        player.deferred = False
         if player.phase is Phase.LEAVING:
             self._ending.offline(player)
             self._ending.forget(player)

@@ -24,10 +24,12 @@ from services.bridge.mux import Mux
 from services.bridge.nodes import Node
 from services.bridge.placing import Placing
 from services.bridge.policy import CHECKED
+from services.bridge.pulse import Pulse
 from services.bridge.relays import Relays
 from services.bridge.returning import Returning, adopt
 from services.bridge.said import Said
 from services.bridge.saves import SaveGate
+from services.bridge.saving import WHOLE, Saving
 from services.bridge.serving import Serving
 from services.bridge.slot import Slot
 from services.bridge.state import Rules, State
@@ -54,7 +56,9 @@ class Bridge:
         self.staying = Staying(self.state, self.said, self.gate, self.ending, self.changing)
         self.serving = Serving(self.state, self.changing, self.staying, self.said)
         self.slot = Slot(self.state, self.serving.on_ready)
+        self.pulse = Pulse(self.state)
         self._mux = Mux(self.state.nodes, self.state.players, layout)
+        self._saving = Saving(self.state, self._mux, self.gate, self.changing)
         self._relays = Relays(
             self.state,
             self.ending,
@@ -161,6 +165,7 @@ class Bridge:
         for player in list(state.busy.values()):
             self.staying.due(player)
         self.serving.due()
+        self.pulse.due()
         state.out.extend(self._mux.due(now_ms))
         self._relays.due()
 
@@ -196,6 +201,7 @@ class Bridge:
             BadPacket: the char-server is not the stock one.
         """
         self.state.now_ms = now_ms
+        self.pulse.told(packet)
         if not self._answers.take(packet):
             self.state.out.extend(self._mux.downward.take(packet, self.state.now_ms))
 
@@ -217,6 +223,7 @@ class Bridge:
         if (node := self.state.nodes.remove(link)) is None:
             return
         self._logged_in.discard(link)
+        self.pulse.lost(node)
         self.slot.on_node_lost(node)
         self.serving.on_lost(node)
         self.state.out.extend(self._mux.node_lost(node))
@@ -228,6 +235,7 @@ class Bridge:
         self.state.now_ms = now_ms
         if (node := self.state.nodes.get(link)) is None:
             return
+        self.pulse.heard(node)
         try:
             if link not in self._logged_in and packet[0] | packet[1] << 8 != LOGIN:
                 self.state.cut(node, "it did not log in first")
@@ -273,20 +281,11 @@ class Bridge:
             if not self.placing.on_auth_request(node, packet):
                 self._strangers.ask(node, packet)
         elif packet_id in CHECKED:
-            self._save(node, packet)
+            self._saving.on_save(node, packet)
+        elif packet_id == WHOLE:
+            self._saving.on_whole(node, packet)
         else:
             self.state.out.extend(self._mux.upward.take(node, packet))
-
-    def _save(self, node: Node, packet: bytes) -> None:
-        player = self._mux.upward.fence(node, packet)
-        if player is not None:
-            self.gate.offer(node, player, packet)
-        elif node.is_vps and self._mux.upward.is_nobody(packet):
-            self.state.up(packet)
-        else:
-            why = self._mux.upward.standing(node, packet).why
-            self.state.report("fenced", node, packet[0] | packet[1] << 8, why)
-            self.state.out.extend(self._mux.upward.settle(node, packet))
 
     def _sort_out(self, node: Node) -> None:
         """Whom it says it has: back to it where the relay says so too; the others it has to let go."""

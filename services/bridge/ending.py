@@ -32,6 +32,7 @@ class Ending:
         """His client is gone; his final save is awaited."""
         self._said.gone(player)
         self.done.append(player)
+        player.saved, player.deferred = player.phase is Phase.CHANGING, False  # who steps into a portal was saved before
         self._state.enter_phase(player, Phase.LEAVING)
 
     def forget(self, player: Player) -> None:

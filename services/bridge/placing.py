@@ -114,7 +114,8 @@ class Placing:
             state.enter_phase(player, Phase.HELD)
             return
         resume = player.switch > 0
-        player.bound, player.owner, player.expected, player.saved = node, None, None, False
+        player.bound, player.owner, player.expected = node, None, None
+        player.saved = player.whole = False
         player.shown = state.ids(), state.ids()
         player.switch += 1
         player.tenure = state.tenure_of(player.map)

@@ -39,7 +39,9 @@ class Player:
     that server's link, began anew. auth: the char-server's 2afd, kept for one use. name: of the character, unpadded. map, x, y:
     where the client last was. entrance: where he was before he entered an instance. asker, asked: the node that asked for a
     change of servers, and its words. since_ms: since when in this phase. saved: his final save was acknowledged. dismissed: his
-    server told him to go with this code of 0081, as it tells everybody when it ends. attempts: placements that failed in a row.
+    server told him to go with this code of 0081, as it tells everybody when it ends. whole: his server has read his inventory
+    and reckoned with it; before that its saves have neither HP nor SP. deferred: the char-server is asked when his saves have
+    passed. attempts: placements that failed in a row.
     base_level, job_level, zeny: as last loaded. told_map: the map he was last said to be on. successor: who waits for him to
     be gone.
     """
@@ -73,6 +75,8 @@ class Player:
     since_ms: int = 0
     saved: bool = False
     dismissed: int | None = None
+    whole: bool = True
+    deferred: bool = False
     attempts: int = 0
     base_level: int | None = None
     job_level: int | None = None

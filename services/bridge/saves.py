@@ -102,7 +102,7 @@ class SaveGate:
         key, first = _kind_key(packet), 0 if waiting.asked is None else 1
         if _id(packet) in (SAVE_CHAR, STORAGE_SAVE):
             for at in range(len(waiting.packets) - 1, first - 1, -1):
-                if _is_final(waiting.packets[at]):
+                if is_final(waiting.packets[at]):
                     break
                 if _kind_key(waiting.packets[at]) == key:
                     del waiting.packets[at]  # the newest goes to the end: a final save comes behind the storages it ends
@@ -245,7 +245,7 @@ def _id(packet: bytes) -> int:
     return packet[0] | packet[1] << 8
 
 
-def _is_final(packet: bytes) -> bool:
+def is_final(packet: bytes) -> bool:
     return _id(packet) == SAVE_CHAR and packet[12] == 1
 
 

@@ -108,7 +108,7 @@ class Serving:
                 self._to_vps(name)
         elif wanted is not None:
             vps = state.nodes.on_vps(name)
-            if wanted is vps:
+            if wanted is vps or vps is None:  # nobody had it: nothing moves, as after a restart
                 state.serving[name] = wanted
             else:
                 self._begin(name, vps, wanted, "orderly", "moved")

@@ -105,6 +105,9 @@ class Staying:
         elif player.phase is Phase.HOLDING:
             if waited_ms > (rules.check_ms if self._gate.waits(player) else rules.migration_timeout_ms):
                 self._changing.change(player)
+        elif player.deferred:
+            if not self._gate.waits(player) or waited_ms > rules.check_ms:
+                self._changing.change(player, player.asked, player.asker)
         elif player.phase is Phase.CHANGING:
             if waited_ms > ENTER_MS:
                 self._changing.change(player)
@@ -112,6 +115,6 @@ class Staying:
             if waited_ms > ARRIVE_MS:
                 self._ending.refuse(player, NO_ENTRY)
                 self._ending.forget(player)
-        elif player.phase is Phase.LEAVING and waited_ms > LEAVE_MS:
+        elif player.phase is Phase.LEAVING and (waited_ms > LEAVE_MS or (player.saved and not self._gate.waits(player))):
             self._ending.offline(player)
             self._ending.forget(player)

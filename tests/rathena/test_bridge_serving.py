@@ -1,12 +1,12 @@
 """Which map-server serves a map, as the core decides it alone."""
 
-from libs.events import Fact, MapMoved, Stream
+from libs.events import Fact, HostId, MapMoved, Stream
 from libs.hosting.effects import Append
 from libs.link.messages import Entered, Hold, Serve
 from libs.rathena.inter_chars import ChangeMapServer
 from services.bridge.changing import TURNED_AWAY_MAX
 from services.bridge.state import LEFT_OUT_MS
-from tests.rathena.game import CORE, FALLBACK, HOST, Game, answered, portal
+from tests.rathena.bridge_game import CORE, FALLBACK, HOST, Game, answered, portal
 from tests.unit.builders import assign
 
 FIELD = "moc_fild01"
@@ -85,7 +85,8 @@ def test_after_a_while_the_host_is_tried_again() -> None:
     game.wait(100)
     assert game.bridge.state.serving[FIELD.encode()].server == "fallback"
 
-    game.wait(LEFT_OUT_MS)
+    game.bridge.state.left_out[HostId("h1")] -= LEFT_OUT_MS - 200
+    game.wait(200)
 
     assert game.bridge.state.serving[FIELD.encode()].server == "h1/moc_fild01"
 
