@@ -5,7 +5,8 @@ client goes through: a list of all packets would take twice as long (`python -m 
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+
+import msgspec
 
 from libs.rathena.framing import BadStream
 from libs.rathena.tables import UNKNOWN, VARIABLE, Table
@@ -15,7 +16,7 @@ _ID_BYTES = 2
 _HEAD_BYTES = 4
 
 
-class Seen(NamedTuple):
+class Seen(msgspec.Struct, frozen=True, gc=False):
     """data: the chunk, behind what was left of the one before. end: of its last whole packet. found: where the watched ones
     begin, in order. broken: what follows `end` is no packet, and nothing ever will be."""
 
