@@ -68,7 +68,8 @@ class Watch:
         rows = self._rows
         found: list[int] = []
         at = start = 0
-        last = len(data) - _HEAD_BYTES
+        total = len(data)
+        last = total - _HEAD_BYTES
         while at <= last:
             start = at
             length = rows[data[at + 1]][data[at]]
@@ -82,7 +83,11 @@ class Watch:
                     return self._break(data, at, found)
                 found.append(at)
             at += length
-        if at > len(data):
+        if at == total:
+            self._rest, self._need = b"", _ID_BYTES
+            self._scanned += total
+            return Seen(data, total, found, None)
+        if at > total:
             if found and found[-1] == start:
                 found.pop()
             return self._keep(data, start, found, at - start)

@@ -1,8 +1,8 @@
 """The sockets of a client and of its server. Bytes go to the session, its effects come here; nothing is decided.
 
 Raw protocols, for speed: one call for what was read, one write of the very bytes. Who does not read stops whoever writes to
-him: each side has at most HIGH_WATER_BYTES and a chunk waiting. Only a new server's welcome does not wait for a client that does not
-read.
+him: each side has at most HIGH_WATER_BYTES and a chunk waiting. Only the welcome of a new server does not wait for a client
+that does not read.
 """
 
 import asyncio

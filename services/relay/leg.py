@@ -73,15 +73,19 @@ class ServerLeg:
 
     def read(self, data: bytes) -> list[Word]:
         seen = self._watch.scan(data)
-        if not seen.found and seen.broken is None and self._entry is None:
+        found, data = seen.found, seen.data
+        if not found and seen.broken is None and self._entry is None:
             return [ToClient(seen.whole)] if seen.end else []
         words: list[Word] = []
-        data, sent = seen.data, 0
-        for at in seen.found:
-            packet_id = wire.id_at(data, at)
+        sent, step = 0, -1
+        for at in found:
+            packet_id = data[at] | data[at + 1] << 8
             if packet_id in wire.STEPS:
-                self._step(data, at, packet_id)
+                if packet_id == wire.WALK or data[at + 2 : at + 6] == self._account:
+                    step = at
                 continue
+            self._step(data, step)
+            step = -1
             word = self._word(data, at, packet_id)
             if word is None:
                 continue
@@ -93,14 +97,15 @@ class ServerLeg:
             words.append(word)
             if isinstance(word, _LAST):
                 return words
+        self._step(data, step)
         words += self._passed(seen.whole if not sent else memoryview(data)[sent : seen.end])
         if seen.broken is not None:
             words.append(Broken(f"what the server says is no stream: {seen.broken}"))
         return words
 
-    def _step(self, data: bytes, at: int, packet_id: int) -> None:
-        """0087 is about the player himself, 0088 about anybody."""
-        if self._entry is None and (packet_id == wire.WALK or data[at + 2 : at + 6] == self._account):
+    def _step(self, data: bytes, at: int) -> None:
+        """The last one counts: 0087 is about the player himself, 0088 was."""
+        if at >= 0 and self._entry is None:
             self._player.step = data[at : at + wire.STEP_BYTES_MAX]
 
     def _welcome(self, word: Accepted, before: bytes) -> Accepted:
