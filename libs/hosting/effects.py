@@ -95,3 +95,10 @@ class Core(Protocol):
 
     def step(self, now_ms: int) -> Iterable[Effect]:
         """What to do now; to be performed one after the other, to the end, before the next input."""
+
+
+class Answering(Protocol):
+    """A core that is asked, too."""
+
+    def on_asked(self, request: Event, now_ms: int) -> Reply:
+        """At once, from what it knows."""

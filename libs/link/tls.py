@@ -81,6 +81,13 @@ def make_authority(directory: Path, parties: Iterable[str] = (BRIDGE, RELAY)) ->
     return made
 
 
+def identities(directory: Path, parties: Iterable[str] = (BRIDGE, RELAY)) -> dict[str, Path]:
+    """The same, made once: what is whole is kept."""
+    places = {party: directory / party for party in parties}
+    whole = all((place / name).exists() for place in places.values() for name in (CA_FILE, CERT_FILE, KEY_FILE))
+    return places if whole else make_authority(directory, parties)
+
+
 def _certificate(
     name: str, key: ec.EllipticCurvePublicKey, signer: ec.EllipticCurvePrivateKey, ca: x509.Certificate | None
 ) -> x509.Certificate:

@@ -56,10 +56,10 @@ class StorageSave(Player, frozen=True, kw_only=True):
 
 @packet(CHAR_TO_MAP, 0x388B)
 class StorageSaved(Packet, frozen=True, kw_only=True):
-    """388b. result: 0 kept, as recorded. The character is not in it."""
+    """388b. result: 1 kept, as in all recordings. The character is not in it."""
 
     account_id: int
-    result: int = 0
+    result: int = 1
     table: int
     storage_id: int = 0
 

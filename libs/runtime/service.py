@@ -39,13 +39,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Service:
-    """What a service is, to the runtime. lease: its name, where only one replica may speak. make_core(settings, name, ms)."""
+    """What a service is, to the runtime. lease: its name, where only one replica may speak. make_core(settings, name, ms).
+    answers: requests that one replica answers; its core is `Answering`."""
 
     name: str
     follows: tuple[Stream, ...]
     hears: tuple[type[Event], ...]
     lease: str | None
     make_core: Callable[[Settings, NodeName, int], Core]
+    answers: tuple[type[Event], ...] = ()
 
 
 def run(service: Service) -> None:
@@ -165,6 +167,8 @@ async def _start(service: Service, settings: Settings, shell: Shell, bus: NatsBu
     await apply_config(bus, settings)
     for event_type in service.hears:
         await bus.hear(event_type, shell.on_heard)
+    for event_type in service.answers:
+        await bus.answer(event_type, shell.on_asked, queue=service.name)
     following = await bus.follow(service.follows, shell.on_fact, Start.LAST_PER_SUBJECT)
     await following.caught_up(CATCH_UP_TIMEOUT_S)
     if service.lease is not None:

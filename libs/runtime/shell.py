@@ -8,11 +8,11 @@ import contextlib
 import gc
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from libs.bus.port import Bus, Lease
 from libs.events import Event, Fact, Reply
-from libs.hosting.effects import Append, Ask, Committed, Core, Effect, InDoubt, Outcome, Refused
+from libs.hosting.effects import Answering, Append, Ask, Committed, Core, Effect, InDoubt, Outcome, Refused
 from libs.runtime.clock import Clock
 from libs.runtime.telemetry import Counters, Telemetry
 
@@ -48,6 +48,15 @@ class Shell:
     def on_heard(self, event: Event) -> None:
         self.counters.heard += 1
         self._input(self._core.on_heard, event)
+
+    async def on_asked(self, request: Event) -> Reply | None:
+        """The answer of a core that is `Answering`; none once it failed."""
+        self.counters.heard += 1
+        try:
+            return cast(Answering, self._core).on_asked(request, self._clock.now_ms())
+        except Exception as error:  # noqa: BLE001 - the middleware
+            self._fail(error)
+            return None
 
     def on_caught_up(self) -> None:
         gc.freeze()

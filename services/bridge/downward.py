@@ -35,7 +35,8 @@ class Downward:
         self._whispers = whispers
 
     def take(self, packet: bytes, now_ms: int) -> Iterator[Effect]:
-        """Everything but what the core has handled. Who joined a group hears of it, who left hears that too."""
+        """Everything but what the core has handled. Who joined a group hears of it, who left hears that too: a new member's
+        server is told of the whole group (3821, 3831) before it is told that he joined (3822, 3832), as recorded."""
         packet_id = int.from_bytes(packet[:2], "little")
         route = route_of(packet_id)
         if route.way is Way.WHISPER:
@@ -118,21 +119,17 @@ class Downward:
         match packet_id:
             case 0x2B09 if (player := self._players.by_char.get(_number(packet, 2))) is not None and not player.name:
                 self._players.rename(player, cut(packet[6 : 6 + NAME_BYTES]))
-            case 0x3820 if packet[10] == 0:
-                self._groups.join(PARTY, _number(packet, 11), _number(packet, 6))
-            case 0x3822 if packet[14] == 0:
-                self._groups.join(PARTY, _number(packet, 2), _number(packet, 10))
-            case 0x3832 if packet[14] == 0:
-                self._groups.join(GUILD, _number(packet, 2), _number(packet, 10))
-            case 0x3830 if (player := self._players.by_account.get(_number(packet, 2))) is not None:
-                self._groups.join(GUILD, _number(packet, 6), player.char_id)
+            case 0x3821:
+                self._groups.learn_list(PARTY, packet[8:])
+            case 0x3831:
+                self._groups.learn_list(GUILD, packet[4:])
 
     def _unlearn(self, packet: bytes, packet_id: int) -> None:
         match packet_id:
-            case 0x3824:
-                self._groups.leave(PARTY, _number(packet, 10))
-            case 0x3834:
-                self._groups.leave(GUILD, _number(packet, 10))
+            case 0x3824 if (char_id := _number(packet, 10)) in self._players.by_char:
+                self._groups.leave(PARTY, char_id)
+            case 0x3834 if (char_id := _number(packet, 10)) in self._players.by_char:
+                self._groups.leave(GUILD, char_id)
             case 0x3826:
                 self._groups.end(PARTY, _number(packet, 2))
             case 0x3836:

@@ -48,7 +48,7 @@ def doubt(said: Said) -> Doubt | None:
     packet_id = int.from_bytes(said.packet[:2], "little")
     at = policy.row_of(packet_id).group
     if at is not None and not _is_member(said, at):
-        known = all(said.groups.knows(player.char_id) for player in said.players.owned_by(said.node))
+        known = all(said.groups.knows(at.kind, player.char_id) for player in said.players.owned_by(said.node))
         kind = at.kind.removesuffix("_id")
         return (
             Doubt("forged", f"of a {kind} without its player")
@@ -63,7 +63,7 @@ def _is_member(said: Said, at: GroupAt) -> bool:
     group_id = int.from_bytes(said.packet[at.offset : at.offset + 4], "little")
     if group_id <= 0:
         return False
-    if said.player is None:
+    if said.player is None or at.anyone:
         return said.groups.has(said.node, at.kind, group_id)
     return said.groups.of(at.kind, said.player.char_id) == group_id
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable
+from typing import cast
 
 from libs.rathena.framing import CHAR_TO_MAP, MAP_TO_CHAR, BadStream, Splitter
 
@@ -33,8 +34,7 @@ class NodeLink(asyncio.Protocol):
         self.linked = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self._links.made(self)
         self.linked = True
         self.begin()
@@ -185,9 +185,8 @@ class CharLink(asyncio.Protocol):
                     self.send(keepalive)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.set_write_buffer_limits(high=CHAR_HIGH_BYTES, low=CHAR_LOW_BYTES)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=CHAR_HIGH_BYTES, low=CHAR_LOW_BYTES)
         self._heard_s = asyncio.get_running_loop().time()
         _LOG.info("connected to the char-server")
         self._on_up()

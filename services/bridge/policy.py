@@ -35,11 +35,12 @@ class Rule(StrEnum):
 
 
 class GroupAt(NamedTuple):
-    """The packet names a group of this kind at this offset: a host must serve a member of it, the keyed player where there is
-    one."""
+    """The packet names a group of this kind at this offset. A host must serve a member of it: the keyed player where there is
+    one; anyone if `anyone`."""
 
     kind: str
     offset: int
+    anyone: bool = False
 
 
 class Row(NamedTuple):
@@ -102,7 +103,7 @@ UP: Final[dict[int, Row]] = {
     # -- parties
     0x3020: Row(_OWN, "a party led by a player it serves"),
     0x3021: Row(_OWN, "the party of a player it serves", GroupAt(PARTY, 2)),
-    0x3022: Row(_OWN, "a player it serves joins"),
+    0x3022: Row(_OWN, "a player it serves joins one who invited him there", GroupAt(PARTY, 4, anyone=True)),
     0x3023: Row(_REFUSED, "edits a party; nothing shows that it is the leader who asks", others=True),
     0x3024: Row(_OWN, "a player it serves leaves", GroupAt(PARTY, 2), others=True),
     0x3025: Row(_OWN, "where a player it serves is", GroupAt(PARTY, 2)),

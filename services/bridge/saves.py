@@ -2,8 +2,8 @@
 when they may pass, `Ask` for the validator.
 
 A host's character and storage saves are compared with the last accepted ones and offered to save.check; whatever follows of the
-same character waits behind them, so that the char-server sees them in order. Bounded: of what waits only the newest of its kind
-is kept, and ASKS_MAX questions are out at once. The VPS's own saves pass.
+same character waits behind them, so that the char-server sees them in order. Bounded: of whole structs that wait only the
+newest is kept, WAITING_MAX packets of a character, and ASKS_MAX questions are out at once. The VPS's own saves pass.
 """
 
 from collections import deque
@@ -21,8 +21,8 @@ from services.bridge.players import Player
 from services.bridge.state import State, wire_name
 
 ASKS_MAX = 128
-WAITING_MAX = 32
-"""Of one character; a final save has six parts."""
+WAITING_MAX = 256
+"""Of one character; a final save has six parts, and what carries changes is not replaced by the next."""
 ASK_MS = 1_000
 RETRY_MS = 200
 SAVE_CHAR, STORAGE_SAVE = SaveChar.packet_id, StorageSave.packet_id
@@ -77,7 +77,9 @@ class SaveGate:
 
     def forget(self, player: Player) -> None:
         """He is gone, or another node owns him: what waits is of before."""
-        self._waiting.pop(player.char_id, None)
+        if (waiting := self._waiting.pop(player.char_id, None)) is not None:
+            for packet in waiting.packets:
+                self._state.report("dropped", waiting.node, _id(packet), "nobody checked it in time")
         self._accepted.pop(player.char_id, None)
 
     def offer(self, node: Node, player: Player, packet: bytes) -> None:
@@ -95,12 +97,16 @@ class SaveGate:
         self._append(waiting, packet)
 
     def _append(self, waiting: Waiting, packet: bytes) -> None:
-        """The newest of its kind takes the place of one that still waits, unless that is a final save or is being asked."""
-        key = _kind_key(packet)
-        for at, older in enumerate(waiting.packets):
-            if (at or waiting.asked is None) and _kind_key(older) == key and not _is_final(older):
-                waiting.packets[at] = packet
-                return
+        """A whole character or storage takes the place of one that still waits, unless that is a final save or is being asked.
+        What carries changes only is kept each."""
+        key, first = _kind_key(packet), 0 if waiting.asked is None else 1
+        if _id(packet) in (SAVE_CHAR, STORAGE_SAVE):
+            for at in range(len(waiting.packets) - 1, first - 1, -1):
+                if _is_final(waiting.packets[at]):
+                    break
+                if _kind_key(waiting.packets[at]) == key:
+                    del waiting.packets[at]  # the newest goes to the end: a final save comes behind the storages it ends
+                    break
         if len(waiting.packets) >= WAITING_MAX:
             self._state.report("dropped", waiting.node, _id(packet), "too many saves of one character wait")
             return
@@ -170,11 +176,15 @@ class SaveGate:
             self._reject(waiting, waiting.packets.popleft(), reply)
 
     def _away(self, waiting: Waiting) -> None:
-        """No validator answers: the operator chose what happens."""
-        if self._state.rules.when_validator_away == "pass":
+        """No validator answers: the operator chose what happens. vps: the host's maps leave it, and what it said until then
+        passes, or its players would be held until a validator is back."""
+        state, chosen = self._state, self._state.rules.when_validator_away
+        if chosen == "vps":
+            state.leave_out(waiting.node, "no validator checks its saves")
+        if chosen in ("pass", "vps"):
             self._pass(waiting.player, waiting.packets.popleft())
         else:
-            waiting.due_ms = self._state.now_ms + RETRY_MS
+            waiting.due_ms = state.now_ms + RETRY_MS
 
     def _reject(self, waiting: Waiting, packet: bytes, verdict: SaveVerdict) -> None:
         """The last accepted stays, or what the validator put right; a final save still has to end the character's stay."""

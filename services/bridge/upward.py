@@ -10,9 +10,10 @@ from typing import Final
 from libs.rathena import inter
 from libs.rathena.layout import Layout
 from libs.rathena.tables import MAP_TO_CHAR
-from services.bridge import chat, fence, guards, policy
+from services.bridge import chat, fence, guards, inside, policy
 from services.bridge.asked import Asked
 from services.bridge.effects import Down, Effect, Report, Up
+from services.bridge.fence import Standing
 from services.bridge.groups import Groups
 from services.bridge.nodes import Node, Nodes
 from services.bridge.players import Player, Players
@@ -52,7 +53,15 @@ class Upward:
     def fence(self, node: Node, packet: bytes) -> Player | None:
         """The player whom a packet names, where this node may speak of him. None: it may not, or nobody knows him: `is_nobody`
         tells. For packets the core handles itself."""
-        return fence.fence(self._players, node, packet).player
+        return self.standing(node, packet).player
+
+    def standing(self, node: Node, packet: bytes) -> Standing:
+        """As `fence`, with the reason."""
+        standing = fence.fence(self._players, node, packet)
+        if node.is_vps or standing.player is None:
+            return standing
+        why = inside.misfit(self._layout, standing.player, packet)
+        return Standing(False, why=why) if why else standing
 
     def is_nobody(self, packet: bytes) -> bool:
         """It names somebody who is not in the game. From a VPS server it passes."""
@@ -82,7 +91,7 @@ class Upward:
                 yield Up(packet)
 
     def _forward(self, node: Node, packet: bytes, packet_id: int, rule: Rule) -> Iterator[Effect]:
-        standing = fence.Standing(True)
+        standing = Standing(True)
         if node.is_vps or (rule is not Rule.ASKED and packet_id not in _KEYLESS):
             standing = fence.fence(self._players, node, packet)
         if not standing.passes:

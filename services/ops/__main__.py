@@ -1,11 +1,11 @@
-"""The kafra command: up, demo, hosts, maps, events, explain, replay, config, serve, agent.
+"""The kafra command: up, demo, hosts, maps, events, explain, replay, config, rathena, serve, agent.
 
 Exit codes: 0 done, 1 a finding, 2 usage, 3 nothing answers.
 """
 
 import typer
 
-from services.ops.commands import checking, looking, running, telling
+from services.ops.commands import checking, looking, rathena, running, telling
 
 app = typer.Typer(
     name="kafra",
@@ -29,6 +29,7 @@ app.command()(telling.drain)
 app.command()(telling.ban)
 app.add_typer(checking.replay_group, name="replay")
 app.add_typer(checking.config_group, name="config")
+app.add_typer(rathena.rathena_group, name="rathena")
 
 
 def main() -> None:

@@ -12,9 +12,13 @@ from pathlib import Path
 
 from libs.bus.embedded import EmbeddedServer
 from libs.bus.errors import ServerFailed
+from libs.config import load
+from libs.link.tls import BRIDGE, RELAY, identities
 from services.ops.supervisor import Child, Supervisor
 
 SERVICES = ("registry", "scorer", "failover", "validator")
+RATHENA = ("bridge", "relay")
+"""Where a stock rAthena is: one of each, whatever the number of replicas."""
 USER = "kafra"
 WATCH_S = 0.05
 RESTART_WAIT_S = 1.0
@@ -73,7 +77,7 @@ class Stack:
         children = [
             Child(f"{service}-{number}", [sys.executable, "-m", f"services.{service}"], self.environ())
             for service in self.options.only
-            for number in range(self.options.replicas)
+            for number in range(1 if service in RATHENA else self.options.replicas)
         ]
         self.supervisor = Supervisor(children, self.options.store / "log" if self.options.log_files else None)
         try:
@@ -98,6 +102,20 @@ class Stack:
             environ["KAFRA__NATS__CREDENTIALS"] = str(self.credentials)
         if self.options.config is not None:
             environ["KAFRA_CONFIG"] = str(self.options.config.resolve())
+        if self.options.open:
+            environ["KAFRA_BRIDGE_OPEN"] = "1"
+        if set(self.options.only) & set(RATHENA):
+            environ |= self._rathena_environ()
+        return environ
+
+    def _rathena_environ(self) -> dict[str, str]:
+        """Certificates for bridge and relay, and a place to remember, where the configuration names none."""
+        store = self.options.store
+        settings = load(self.options.config, self.options.environ)
+        environ = {} if settings.bridge.store else {"KAFRA__BRIDGE__STORE": str(store / "bridge")}
+        if not settings.bridge.tls and not settings.relay.tls:
+            parties = identities(store / "tls")
+            environ |= {"KAFRA__BRIDGE__TLS": str(parties[BRIDGE]), "KAFRA__RELAY__TLS": str(parties[RELAY])}
         return environ
 
     async def stop(self) -> None:
@@ -156,8 +174,8 @@ def check_only(names: Iterable[str]) -> tuple[str, ...]:
         ValueError: a name is none of SERVICES; says which are.
     """
     chosen = tuple(name.strip() for name in names if name.strip())
-    if unknown := [name for name in chosen if name not in SERVICES]:
-        raise ValueError(f"no service is called {', '.join(unknown)}; there are: {', '.join(SERVICES)}")
+    if unknown := [name for name in chosen if name not in (*SERVICES, *RATHENA)]:
+        raise ValueError(f"no service is called {', '.join(unknown)}; there are: {', '.join((*SERVICES, *RATHENA))}")
     return chosen or SERVICES
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from libs.config import Settings
-from libs.events import Fact, HostId, MapAssign, subject_of
+from libs.events import Fact, HostId, MapAssign, MapMoved, subject_of
 from libs.hosting.eligibility import broken, disconnects_last_hour, standing_gate
 from libs.hosting.score import PPM, score_ppm
 from libs.hosting.world import Host, MapState, World
@@ -111,10 +111,14 @@ def _map_row(world: World, state: MapState, now_ms: int) -> Row:
         "age_s": round((now_ms - assign.since_ms) / 1000, 1) if assign else None,
         "score": assign.score if assign else None,
         "ready": _is_ready(world, state, assign.host) if assign and assign.host else None,
-        "last_move": None if moved is None else {"outcome": moved.outcome, "kind": moved.kind, "ms": moved.ms},
+        "last_move": None if moved is None else _move_view(moved),
     }
 
 
 def _is_ready(world: World, state: MapState, host: HostId) -> bool:
     up = world.host(host).up
     return up is not None and state.name in up.ready_maps
+
+
+def _move_view(moved: MapMoved) -> dict[str, Any]:
+    return {"outcome": moved.outcome, "kind": moved.kind, "ms": moved.ms, "players": moved.players}

@@ -23,12 +23,14 @@ from libs.events import (
     NodeName,
     OpsAlert,
     Reply,
+    SaveCheck,
 )
 from libs.events.names import Plain
 from libs.events.proof import proof_of
 from libs.hosting.effects import Append, Ask, Committed, Effect, Outcome, Refused, Say
 from libs.hosting.score import name_hash
 from libs.hosting.world import Host, World
+from services.validator.saves import judge
 
 ASKS_MAX = 64
 """Requests out at once; bounds what the validator itself computes while it waits."""
@@ -90,6 +92,10 @@ class Validator:
             watch.heard_ms = now_ms
         elif len(self._watches) < HOSTS_MAX:
             self._watches[event.host] = Watch(now_ms, now_ms + self._first_due_ms(event.host, now_ms))
+
+    def on_asked(self, request: Event, now_ms: int) -> Reply:  # noqa: ARG002 - the shape of every core
+        assert isinstance(request, SaveCheck)
+        return judge(request)
 
     def on_lease(self, number: int, now_ms: int) -> None:
         """Validators share the work without a leader."""

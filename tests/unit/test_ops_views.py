@@ -81,7 +81,7 @@ def test_maps_the_fullest_first():
         census("m2", eu=3, us=4),
         assign("m2", "h1", backups=["h2"], at_ms=T0),
         host_up("h1", ready_maps=["m2"]),
-        moved("m2", tenure=1, to="h1", ms=33.0),
+        moved("m2", tenure=1, to="h1", ms=33.0, players=7),
         assign("town", None, reason="idle"),
     )
 
@@ -91,7 +91,7 @@ def test_maps_the_fullest_first():
     served, entered, town = rows
     assert (served["server"], served["kind"], served["backups"], served["players"]) == ("h1", "p2p", ["h2"], 7)
     assert (served["age_s"], served["tenure"], served["ready"]) == (60.0, 1, True)
-    assert served["last_move"] == {"outcome": "moved", "kind": "orderly", "ms": 33.0}
+    assert served["last_move"] == {"outcome": "moved", "kind": "orderly", "ms": 33.0, "players": 7}
     assert (entered["server"], entered["players"], entered["regions"], entered["last_move"]) == (None, 1, {EU: 1}, None)
     assert (town["server"], town["kind"], town["ready"]) == ("vps", "vps", None)
 

@@ -199,7 +199,7 @@ def _host_cells(row: Row) -> list[object]:
 
 def _map_cells(row: Row) -> list[object]:
     move = row["last_move"]
-    moved = None if move is None else f"{move['outcome']} ({move['kind']}, {move['ms']:.0f} ms)"
+    moved = None if move is None else f"{move['outcome']} ({move['kind']}, {move['players']} players, {move['ms']:.0f} ms)"
     age = None if row["age_s"] is None else f"{row['age_s']:.0f} s"
     backups = " ".join(row["backups"])
     return [row["map"], row["server"] or "-", row["players"], backups, row["reason"], age, row["tenure"], moved]

@@ -15,7 +15,7 @@ from libs.runtime.service import run, stop_on_signals
 from libs.runtime.telemetry import start_logging
 from services.ops.commands.options import AsJson, ConfigFile
 from services.ops.console import DONE, err, out, print_json_line, says_errors
-from services.ops.stack import SERVICES, Stack, StackOptions, check_only, default_store
+from services.ops.stack import RATHENA, SERVICES, Stack, StackOptions, check_only, default_store
 
 
 @says_errors
@@ -25,9 +25,10 @@ def up(
     store: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where everything is kept; default: ~/.local/state/kafra.")
     ] = None,
-    only: Annotated[str, typer.Option(metavar="A,B", help=f"Only these of {', '.join(SERVICES)}.")] = "",
+    only: Annotated[str, typer.Option(metavar="A,B", help=f"Only these of {', '.join((*SERVICES, *RATHENA))}.")] = "",
     replicas: Annotated[int, typer.Option(min=1, max=8, help="Of each service.")] = 1,
     listen: Annotated[str, typer.Option(metavar="ADDRESS", help="Address NATS listens on.")] = "127.0.0.1",
+    rathena: Annotated[bool, typer.Option("--rathena", help="Bridge and relay too: docs/rathena.md.")] = False,
     open_: Annotated[bool, typer.Option("--open", help="No authorization, loopback only: for labs and tests.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -39,6 +40,8 @@ def up(
         chosen = check_only(only.split(","))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--only") from None
+    if rathena:
+        chosen = tuple(dict.fromkeys((*chosen, *RATHENA)))
     if open_ and listen not in ("127.0.0.1", "localhost", "::1"):
         raise typer.BadParameter("--open is for loopback only", param_hint="--listen")
     load(config, os.environ)  # a wrong configuration is said here, once, not by every service
@@ -51,14 +54,16 @@ def up(
 
 @says_errors
 def serve(
-    service: Annotated[str, typer.Argument(help=f"One of {', '.join(SERVICES)}.")],
+    service: Annotated[str, typer.Argument(help=f"One of {', '.join((*SERVICES, *RATHENA))}.")],
 ) -> None:
     """One service in this process, as in a container. Settings: KAFRA_CONFIG, KAFRA__GROUP__KEY, KAFRA_HEALTH_PORT.
 
     Example: KAFRA__NATS__URL=nats://nats:4222 kafra serve scorer
     """
+    if service in RATHENA:
+        importlib.import_module(f"services.{service}.__main__").main()  # ends the process
     if service not in SERVICES:
-        raise typer.BadParameter(f"{service!r}; there are: {', '.join(SERVICES)}")
+        raise typer.BadParameter(f"{service!r}; there are: {', '.join((*SERVICES, *RATHENA))}")
     run(importlib.import_module(f"services.{service}.shell").SERVICE)
 
 

@@ -41,7 +41,10 @@ async def _char(options: argparse.Namespace, log: TextIO) -> int:
 
 
 async def _map(options: argparse.Namespace, log: TextIO) -> int:
-    twins = [TwinMap(config, listen_port=port, note=_writer(log, str(config.maps))) for config, port in _configs(options)]
+    twins = [
+        TwinMap(config, listen_port=port, note=_writer(log, str(config.maps)), records=options.records)
+        for config, port in _configs(options)
+    ]
     for twin in twins:
         await twin.start()
 
@@ -72,6 +75,7 @@ def _configs(options: argparse.Namespace) -> list[tuple[MapConfig, int]]:
             port=port + n if port else 0,
             char=_address(options.char),
             warps=warps,
+            host=options.host,
             **settings,  # type: ignore[arg-type]
         )
         found.append((config, options.port + n if options.port else 0))
@@ -121,8 +125,10 @@ def _parser() -> argparse.ArgumentParser:
     map_.add_argument("--char", required=True, help="HOST:PORT of char-server or bridge")
     map_.add_argument("--maps", required=True, action="append", help="a,b; repeat for a further map-server")
     map_.add_argument("--node-address", help="IP:PORT told in 2af8; without: where it listens")
+    map_.add_argument("--host", default="", help="a host's: its link to the bridge begins with this name")
     map_.add_argument("--warp", action="append", default=[], help="map,x,y=map,x,y")
     map_.add_argument("--set", action="append", default=[], help="a time of MapConfig: autosave_ms=1000")
+    map_.add_argument("--records", type=Path, help="a directory: every byte, a file for each connection and direction")
     for one in (char, map_):
         one.add_argument("--port", type=int, default=0)
         one.add_argument("--log", type=Path, help="events as JSON lines")

@@ -16,7 +16,6 @@ Handler = Callable[["CharCore", "Slot", bytes], None]
 NOT_HERE: Final = 1
 OPEN_MAX: Final = 1_000
 """Whispers waiting for answers; a slot that never answers must not fill the memory."""
-_TO_SENDER_TOO: Final = 0x3003
 
 
 @dataclass
@@ -68,7 +67,12 @@ def on_whisper_reply(core: "CharCore", slot: "Slot", packet: bytes) -> None:
 def on_copied(core: "CharCore", slot: "Slot", packet: bytes) -> None:
     copy = inter.copy_of(packet)
     assert copy is not None
-    core.to_all(copy, but=None if id_of(packet) == _TO_SENDER_TOO else slot)
+    core.to_all(copy, but=slot)
+
+
+def on_whisper_to_gm(core: "CharCore", slot: "Slot", packet: bytes) -> None:
+    """Alone among them it goes to the sender's slot as well."""
+    core.to_all(inter.WhisperToGmCopy.packet_id.to_bytes(2, "little") + packet[2:])
 
 
 def on_clan_member(core: "CharCore", slot: "Slot", packet: bytes) -> None:
@@ -84,4 +88,5 @@ HANDLERS: Final[dict[int, Handler]] = {
     0x30A2: on_clan_member,
     0x30A3: on_clan_member,
     **dict.fromkeys(inter.COPIED, on_copied),
+    0x3003: on_whisper_to_gm,
 }

@@ -23,7 +23,9 @@ Place = tuple[str, int, int]
 @dataclass(frozen=True)
 class MapConfig:
     """ip, port: what 2af8 says and others are told. char: where the char-server (or a bridge) is. warps: cell -> where it
-    leads. The times are the stock ones but for autosave, which is a host's; 0 for client_stall_ms lets silent clients be."""
+    leads. host: a host's link to a bridge begins with its name, as its agent's does.
+
+    The times are the stock ones but for autosave, which is a host's; 0 for client_stall_ms lets silent clients be."""
 
     maps: tuple[str, ...]
     ip: str = "127.0.0.1"
@@ -32,6 +34,7 @@ class MapConfig:
     warps: dict[Place, Place] = field(default_factory=dict)
     userid: str = "s1"
     passwd: str = "p1"
+    host: str = ""
     autosave_ms: int = 5_000
     minsave_ms: int = 100
     users_ms: int = 10_000

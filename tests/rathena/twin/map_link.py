@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from libs.link.frames import frame
+from libs.link.messages import LinkHello
 from libs.rathena import client, inter
 from libs.rathena.values import cut, gat
 from tests.rathena.twin import map_play, map_talk
@@ -28,6 +30,9 @@ def on_open(core: "MapCore") -> None:
     core.heard_ms, core.pinged = core.now_ms, False
     core.timers.pop("reconnect", None)
     config = core.config
+    if config.host:
+        hello = LinkHello(host=config.host, map=config.maps[0], address=config.ip, port=config.port)
+        core.out.send(CHAR, frame(hello))
     login = inter.MapLogin(userid=config.userid.encode(), passwd=config.passwd.encode(), map_ip=core.ip, map_port=config.port)
     core.out.send(CHAR, login)
 

@@ -97,6 +97,11 @@ class Store:
         for who in people:
             self.add(who, status_of(who, map_name, x, y))
 
+    def forget(self) -> None:
+        """What a char-server that starts again has not in its database: who is in the game, and what lets clients in."""
+        self.online.clear()
+        self.nodes.clear()
+
     def of_account(self, account_id: int) -> CharRecord | None:
         return self.chars.get(self.char_of.get(account_id, 0))
 

@@ -1,0 +1,153 @@
+"""Hosts for tests of bridge and relay: the real agent's core and shell on a made-up machine, and a twin map-server in a process
+of its own for each map it is ordered to run. Named so: the machine is made up, the map-servers are twins.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Sequence
+
+from libs.bus.nats import NatsBus, connect
+from libs.events import HostId, MapName, MapReport, OrderedMap, Region
+from libs.runtime.clock import Clock
+from services.agent.core import Agent, Identity, Measured
+from services.agent.shell import AgentShell
+from services.agent.simulated import SimulatedMachine
+from tests.rathena.twin.process import TwinProcess
+
+RESTART_S = 0.5
+DRAIN_S, DRAIN_POLL_S = 10.0, 0.05
+
+
+class TwinServers:
+    """A `MapServers` (services/agent/ports.py): one twin process a map. bridge: where hosts link. words: for each of them."""
+
+    def __init__(self, host: HostId, bridge: str, words: Sequence[str]) -> None:
+        self._host, self._bridge, self._words = host, bridge, words
+        self._orders: dict[MapName, OrderedMap] = {}
+        self._states: dict[MapName, str] = {}
+        self._lives: dict[MapName, asyncio.Task[None]] = {}
+        self._ends: dict[MapName, asyncio.Task[None]] = {}
+        self.running: dict[MapName, TwinProcess] = {}
+        self.on_change = lambda: None
+        self.deaf = False
+
+    def obey(self, wanted: dict[MapName, OrderedMap], now_ms: int) -> None:
+        if self.deaf:
+            return
+        for name in self._lives.keys() - wanted.keys():
+            self._states.pop(name, None)
+            ending = self._end(self._lives.pop(name), self.running.get(name), self._ends.get(name))
+            self._ends[name] = asyncio.create_task(ending, name=f"{self._host}/{name} ends")
+        for name in wanted.keys() - self._lives.keys():
+            self._states[name] = "starting"
+            self._lives[name] = asyncio.create_task(self._live(name), name=f"{self._host}/{name}")
+        self._orders = dict(wanted)
+
+    def reports(self, now_ms: int) -> dict[MapName, MapReport]:
+        return {
+            name: MapReport(tenure=self._orders[name].tenure, state=state)  # type: ignore[arg-type]
+            for name, state in self._states.items()
+            if name in self._orders
+        }
+
+    def close(self) -> None:
+        for task in (*self._lives.values(), *self._ends.values()):
+            task.cancel()
+
+    async def ended(self) -> None:
+        await asyncio.gather(*self._lives.values(), *self._ends.values(), return_exceptions=True)
+
+    async def _end(self, life: asyncio.Task[None], server: TwinProcess | None, before: asyncio.Task[None] | None) -> None:
+        """No order for it any more: its players are moved away first, each saved; who is left then is saved by its end."""
+        try:
+            if before is not None:
+                await before
+            if server is not None and server.process.returncode is None:
+                with contextlib.suppress(TimeoutError, OSError, ValueError):
+                    async with asyncio.timeout(DRAIN_S):
+                        while await server.ask("players"):  # noqa: ASYNC110 - it is another process's
+                            await asyncio.sleep(DRAIN_POLL_S)
+                server.terminate()
+                await server.process.wait()
+        finally:
+            life.cancel()
+            await asyncio.gather(life, return_exceptions=True)
+
+    async def _live(self, name: MapName) -> None:
+        """Runs it as long as it is ordered; what dies has failed, and is started again."""
+        if (ending := self._ends.get(name)) is not None:
+            await ending
+        words = ("map", "--char", self._bridge, "--maps", name, "--host", self._host, *self._words)
+        while True:
+            async with TwinProcess.started(*words) as server:
+                try:
+                    await server.ask("linked")
+                    self.running[name] = server
+                    self._say(name, "ready")
+                    await server.process.wait()
+                finally:
+                    self.running.pop(name, None)
+            self._say(name, "failed")
+            await asyncio.sleep(RESTART_S)
+            self._say(name, "starting")
+
+    def _say(self, name: MapName, state: str) -> None:
+        self._states[name] = state
+        self.on_change()
+
+
+class TwinHost:
+    """One player's machine. `come`, then `vanish`."""
+
+    def __init__(self, url: str, name: str, bridge: str, *, number: int, words: Sequence[str] = ()) -> None:
+        self.id = HostId(name)
+        self.servers = TwinServers(self.id, bridge, words)
+        self._url = url
+        self._agent = Agent(Identity(self.id, 3_000_000 + number, Region("eu")))
+        self._measured = Measured(
+            address=f"203.0.{113 + number}.1",
+            port=6121,
+            cpu_ghz=4.0,
+            cpu_cores=8,
+            free_ram_mb=24_000.0,
+            net_mbps=900.0,
+            latency_ms=8.0,
+            jitter_ms=1.5,
+            packet_rate=2_000.0,
+            bundle="twin",
+        )
+        self._bus: NatsBus | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._shell: AgentShell | None = None
+
+    async def come(self) -> None:
+        self._bus = await connect(self._url, name=self.id, connect_timeout_s=15.0)
+        machine = SimulatedMachine(self._measured, random.Random(self.id))
+        self._shell = shell = AgentShell(self._agent, self._bus, machine, self.servers, Clock())
+        self.servers.on_change = shell.beat
+        self._running = asyncio.create_task(shell.run(asyncio.Event()), name=f"agent {self.id}")
+
+    def freeze(self) -> None:
+        """As if the machine stood still: its map-servers are stopped, its agent says and hears nothing."""
+        assert self._shell is not None
+        self._shell.beat = lambda **_: None  # type: ignore[method-assign]
+        self.servers.on_change = lambda: None
+        self.servers.deaf = True
+        for server in self.servers.running.values():
+            server.freeze()
+
+    def thaw(self) -> None:
+        """Its map-servers go on; its agent stays silent, so that nobody tells them to end."""
+        for server in self.servers.running.values():
+            server.thaw()
+
+    async def vanish(self) -> None:
+        """Gone without a word, its map-servers too."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+        self.servers.close()
+        await self.servers.ended()
+        if self._bus is not None:
+            await self._bus.close()
