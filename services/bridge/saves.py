@@ -25,6 +25,8 @@ WAITING_MAX = 256
 """Of one character; a final save has six parts, and what carries changes is not replaced by the next."""
 ASK_MS = 1_000
 RETRY_MS = 200
+UNCHECKED_MS = 60_000
+"""For how long a host is left out after its saves could not be checked; then it is tried again."""
 SAVE_CHAR, STORAGE_SAVE = SaveChar.packet_id, StorageSave.packet_id
 CHECKED_FIELDS = ("base_level", "job_level", "base_exp", "job_exp", "zeny", "hp", "sp", "status_point", "skill_point")
 TABLES = {1: "inventory", 2: "cart", 3: "storage"}
@@ -77,7 +79,9 @@ class SaveGate:
 
     def forget(self, player: Player) -> None:
         """He is gone, or another node owns him: what waits is of before."""
-        self._waiting.pop(player.char_id, None)
+        if (waiting := self._waiting.pop(player.char_id, None)) is not None:
+            for packet in waiting.packets:
+                self._state.report("dropped", waiting.node, _id(packet), "nobody checked it in time")
         self._accepted.pop(player.char_id, None)
 
     def offer(self, node: Node, player: Player, packet: bytes) -> None:
@@ -97,11 +101,14 @@ class SaveGate:
     def _append(self, waiting: Waiting, packet: bytes) -> None:
         """A whole character or storage takes the place of one that still waits, unless that is a final save or is being asked.
         What carries changes only is kept each."""
-        key = _kind_key(packet)
-        for at, older in enumerate(waiting.packets) if _id(packet) in (SAVE_CHAR, STORAGE_SAVE) else ():
-            if (at or waiting.asked is None) and _kind_key(older) == key and not _is_final(older):
-                waiting.packets[at] = packet
-                return
+        key, first = _kind_key(packet), 0 if waiting.asked is None else 1
+        if _id(packet) in (SAVE_CHAR, STORAGE_SAVE):
+            for at in range(len(waiting.packets) - 1, first - 1, -1):
+                if _is_final(waiting.packets[at]):
+                    break
+                if _kind_key(waiting.packets[at]) == key:
+                    del waiting.packets[at]  # the newest goes to the end: a final save comes behind the storages it ends
+                    break
         if len(waiting.packets) >= WAITING_MAX:
             self._state.report("dropped", waiting.node, _id(packet), "too many saves of one character wait")
             return
@@ -171,11 +178,15 @@ class SaveGate:
             self._reject(waiting, waiting.packets.popleft(), reply)
 
     def _away(self, waiting: Waiting) -> None:
-        """No validator answers: the operator chose what happens."""
-        if self._state.rules.when_validator_away == "pass":
+        """No validator answers: the operator chose what happens. vps: the host's maps leave it, and what it said until then
+        passes, or its players would be held until a validator is back."""
+        state, chosen, host = self._state, self._state.rules.when_validator_away, waiting.node.host
+        if chosen == "vps" and host is not None:
+            state.unchecked[host] = state.now_ms + UNCHECKED_MS
+        if chosen in ("pass", "vps"):
             self._pass(waiting.player, waiting.packets.popleft())
         else:
-            waiting.due_ms = self._state.now_ms + RETRY_MS
+            waiting.due_ms = state.now_ms + RETRY_MS
 
     def _reject(self, waiting: Waiting, packet: bytes, verdict: SaveVerdict) -> None:
         """The last accepted stays, or what the validator put right; a final save still has to end the character's stay."""

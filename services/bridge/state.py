@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from libs.events import MapName, is_name
+from libs.events import HostId, MapName, is_name
 from libs.hosting.world import MapState, World
 from libs.link.messages import Message
 from libs.rathena.layout import Layout
-from services.bridge.effects import Cut, Down, Effect, Report, Tell, Up
+from services.bridge.effects import Cut, Down, Effect, Note, Report, Tell, Up
 from services.bridge.nodes import Node, Nodes
 from services.bridge.players import Phase, Player, Players
 
@@ -30,11 +30,18 @@ class Rules:
     recover_ms: int = 2_000
     when_validator_away: str = "hold"
 
+    @property
+    def check_ms(self) -> int:
+        """How long a player is kept because his last saves wait for the validator. His server may end while he is, and he
+        waits anew: well before his relay gives him up."""
+        return self.hold_ms // 3
+
 
 @dataclass(slots=True)
 class State:
     """now_ms: of the input being handled. serving: map -> the node that serves it now; a map that is missing is the VPS's.
     lost: maps whose server is gone -> since when; nobody gets them until it is decided who does, or too late.
+    unchecked: hosts whose saves nobody could check, where the VPS shall serve then -> until when.
     busy: players not simply playing, by character. ids: 32 random bits each."""
 
     rules: Rules
@@ -45,6 +52,7 @@ class State:
     world: World = field(default_factory=World)
     serving: dict[bytes, Node] = field(default_factory=dict)
     lost: dict[bytes, int] = field(default_factory=dict)
+    unchecked: dict[HostId, int] = field(default_factory=dict)
     busy: dict[int, Player] = field(default_factory=dict)
     recovering: bool = True
     now_ms: int = 0
@@ -64,6 +72,9 @@ class State:
 
     def report(self, kind: str, node: Node, packet_id: int, why: str) -> None:
         self.out.append(Report(kind, node.server, packet_id, why))
+
+    def note(self, text: str) -> None:
+        self.out.append(Note(text))
 
     def enter_phase(self, player: Player, phase: Phase) -> None:
         player.phase, player.since_ms = phase, self.now_ms

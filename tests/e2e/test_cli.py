@@ -91,7 +91,7 @@ def test_maps(live: Up):
 
     rows = {row["map"]: row for row in told.json}
     assert {name: row["server"] for name, row in rows.items()} == {"a_fild01": "h1", "prontera": "vps"}
-    assert rows["a_fild01"]["last_move"] == {"outcome": "moved", "kind": "orderly", "ms": 41.0}
+    assert rows["a_fild01"]["last_move"] == {"outcome": "moved", "kind": "orderly", "ms": 41.0, "players": 1}
     assert rows["a_fild01"]["ready"] is True
     assert "2 maps, 1 on hosts" in shown.out
 

@@ -107,7 +107,13 @@ def _char(tree: Tree, settings: Settings) -> Iterator[Finding]:
     char, bridge = tree.char, settings.bridge
     if char is None:
         yield Finding(
-            "should", CHAR, "its conf", "not here", CHAR_CONF, "", "check the tree your char-server is started in, too"
+            "should",
+            CHAR,
+            "its conf",
+            "not here",
+            "the tree it is started in",
+            CHAR_CONF,
+            "its settings could not be looked at",
         )
         return
     yield from _login(CHAR, char, settings, KAFRA_CONF, "the char-server would refuse the bridge")

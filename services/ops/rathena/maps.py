@@ -30,7 +30,7 @@ def check_maps(tree: Tree, settings: Settings) -> Iterator[Finding]:
     )  # fmt: skip
     if tree.fallback is not None:
         yield from _fallback(wanted, core, fallback)
-        lost = [name for name in tree.game if name not in core and name not in fallback]
+        lost = [name for name in tree.game if name not in core | fallback | set(wanted)]
         yield judged(
             not lost, "must", "core", "map (rest)", found=f"without {some(lost)}" if lost else "every other map is there",
             wanted="your other maps", file=CORE_CONF, why=f"{MAP_CONF} has them; nobody could enter them any more",
@@ -54,14 +54,9 @@ def _named(tree: Tree, settings: Settings) -> Iterator[Finding]:
     """Names and globs of maps.eligible that say nothing here."""
     if tree.index is None:
         yield Finding(
-            "should",
-            "maps",
-            "map_index.txt",
-            "not there",
-            "db/map_index.txt",
-            "",
-            "names could not be held against it: give the whole tree",
-        )
+            "should", "maps", "map_index.txt", "not there", "the whole tree", "db/map_index.txt",
+            "names could not be held against it",
+        )  # fmt: skip
     game = set(tree.game)
     silent = [pattern for pattern in settings.maps.eligible_patterns if not any(fnmatchcase(name, pattern) for name in game)]
     unloaded = [pattern for pattern in silent if any(fnmatchcase(name, pattern) for name in tree.index or ())]
