@@ -28,6 +28,7 @@ async def test_however_often_the_bridge_is_killed_players_play_on_and_are_saved(
         players = await realm.enter_all(PLAYERS)
         await realm.to_field(players[: PLAYERS // 2])
         await realm.hosted()
+        await realm.in_play(players)
 
         for _ in range(KILLS):
             counts = await realm.char.ask("save_counts")
@@ -48,7 +49,7 @@ async def test_a_killed_relay_costs_its_own_players_their_connections_and_they_c
         others = [await enter_at(realm, number, port) for number in (3, 4, 5)]
         await realm.attack([*own, *others])
 
-        realm.signal("relay", signal.SIGKILL)
+        await realm.kill("relay")
         for player in own:
             await player.until(lambda player=player: player.core.disconnects)
         again = [await realm.enter(number) for number in range(3)]

@@ -56,7 +56,6 @@ async def arrived(realm: Realm, players: list[TwinClient], *, to: str | None) ->
     assert realm.moved[-1].players == PLAYERS
     had = [(player.core.zeny, player.core.base_exp) for player in players]
     await realm.kept(players)
-    for player in players:
-        await player.until(lambda player=player: player.core.standing)
+    await realm.in_play(players)
     assert [(player.core.zeny, player.core.base_exp) for player in players] == had
     return (await realm.status("relay"))["held_ms"][-PLAYERS:]
