@@ -223,6 +223,8 @@ class Placing:
     def change(self, player: Player, asked: ChangeMapServer | None = None, asker: Node | None = None) -> None:
         """Ask the char-server to let him go on at his map on another server. asked: by this node, for another map."""
         state = self._state
+        if asked is None:
+            self._leave_instance(player)
         if player.owner is not asker:
             player.owner = None
         player.bound = player.auth = None
@@ -302,8 +304,14 @@ class Placing:
             self._offline(player)
             self.forget(player)
             return
+        self._leave_instance(player)
         self._state.enter_phase(player, Phase.HELD)
         self._state.tell(player, Hold(conn=player.conn))
+
+    def _leave_instance(self, player: Player) -> None:
+        """An instance is there in the process alone that made it: who leaves that goes back to where he entered it."""
+        if _is_instance(player.map) and player.entrance is not None:
+            player.map, player.x, player.y = player.entrance
 
     def on_saved(self, player: Player) -> None:
         """2b21: his final save is kept."""
@@ -353,7 +361,7 @@ class Placing:
 
     def _at(self, player: Player, where: Loaded | Walked | Held | ServerLost) -> None:
         name = where.map.encode("ascii", "replace")
-        if b"@" in name and b"@" not in player.map and player.map:
+        if _is_instance(name) and player.map and not _is_instance(player.map):
             player.entrance = (player.map, player.x, player.y)
         player.map, player.x, player.y = name, where.x, where.y
 
@@ -374,8 +382,10 @@ class Placing:
             self._state.enter_phase(player, Phase.HOLDING)
 
     def held(self, player: Player, message: Held) -> None:
+        """Where his client last was; but who was taken out of an instance does not go back into it."""
         if player.phase in (Phase.HOLDING, Phase.HELD, Phase.CHANGING) and message.switch == player.switch:
-            self._at(player, message)
+            if not _is_instance(message.map.encode("ascii", "replace")) or _is_instance(player.map):
+                self._at(player, message)
 
     def closed(self, player: Player) -> None:
         """His client is gone."""
@@ -499,6 +509,10 @@ class Placing:
             self.place(player)
         else:
             self.change(player)
+
+
+def _is_instance(name: bytes) -> bool:
+    return b"@" in name
 
 
 def _failed(asked: AuthRequest) -> AuthFailed:

@@ -69,7 +69,6 @@ class Serving:
             if node.is_vps:
                 self._await_return(player, node)
             else:
-                self._leave_instance(player)
                 self._placing.cut_off(player)
         for name, move in list(self._moves.items()):
             if move.to is node:
@@ -84,11 +83,6 @@ class Serving:
             self._state.enter_phase(player, Phase.PLACING)
         else:
             self._placing.cut_off(player)
-
-    def _leave_instance(self, player: Player) -> None:
-        """An instance dies with the process that made it: its players go back to where they entered it."""
-        if b"@" in player.map and player.entrance is not None:
-            player.map, player.x, player.y = player.entrance
 
     def reconsider(self, name: bytes) -> None:
         state = self._state

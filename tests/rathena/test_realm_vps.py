@@ -42,7 +42,6 @@ async def test_players_of_an_instance_are_at_its_entrance_when_its_host_dies(tmp
         inside = players[:2]
         await realm.attack(players)
         for player in inside:
-            player.walk(33, 44)
             player.warp("1@tower", 7, 7)
             await player.until(lambda player=player: player.core.map == "1@tower" and player.core.standing)
         await realm.kept(players)
@@ -50,7 +49,7 @@ async def test_players_of_an_instance_are_at_its_entrance_when_its_host_dies(tmp
         await realm.loads_after(players, server.kill)
 
         assert realm.undisturbed()
-        assert {(player.core.map, player.core.x, player.core.y) for player in inside} == {(FIELD, 33, 44)}
+        assert {(player.core.map, player.core.x, player.core.y) for player in inside} == {(FIELD, 20, 20)}
         await realm.attack(players)
         await realm.kept(players)
 
@@ -83,7 +82,8 @@ async def test_words_across_hosts_and_the_vps_arrive_once(tmp_path: Path) -> Non
         pairs = [(on_host[0], in_town[0]), (in_town[1], on_host[1]), (on_host[0], on_host[1]), (in_town[0], in_town[1])]
         for number, (sender, hearer) in enumerate(pairs):
             sender.whisper(hearer.name, f"whisper {number}".encode())
-            await sender.until(lambda sender=sender, n=told(pairs, sender, number): len(sender.core.acks) == n)
+            wanted = told(pairs, sender, number)
+            await sender.until(lambda sender=sender, wanted=wanted: len(sender.core.acks) == wanted)
         on_host[0].whisper(b"Nobody", b"hello")
         await on_host[0].until(lambda: on_host[0].core.acks[-1] == 1)
         for number, player in enumerate(players):
