@@ -1,5 +1,5 @@
 """Which node serves which map, and how a map changes hands. In: assignments, nodes that come and go, time. Out: players taken
-off and placed by `Placing`, and map.moved.
+off by `Changing`, and map.moved.
 
 The assignment says who should serve; the table says who does. A map goes over when the assigned node is ready: at once for new
 arrivals, player by player for those who are there. When its node dies it waits for the next assignment, at most
@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from libs.events import HostId, MapAssign, MapMoved
+from services.bridge.changing import Changing
 from services.bridge.nodes import Node
-from services.bridge.placing import Placing
 from services.bridge.players import Phase, Player
 from services.bridge.said import Said
 from services.bridge.state import State, wire_name
+from services.bridge.staying import Staying
 
 Kind = Literal["orderly", "death"]
 Outcome = Literal["moved", "rolled_back", "vps"]
@@ -37,8 +38,8 @@ class Move:
 
 
 class Serving:
-    def __init__(self, state: State, placing: Placing, said: Said) -> None:
-        self._state, self._placing, self._said = state, placing, said
+    def __init__(self, state: State, changing: Changing, staying: Staying, said: Said) -> None:
+        self._state, self._changing, self._staying, self._said = state, changing, staying, said
         self._moves: dict[bytes, Move] = {}
         self._lost_host: dict[bytes, HostId | None] = {}
         self._cold: dict[bytes, tuple[int, int]] = {}
@@ -69,7 +70,7 @@ class Serving:
             if node.is_vps:
                 self._await_return(player, node)
             else:
-                self._placing.cut_off(player)
+                self._changing.cut_off(player)
         for name, move in list(self._moves.items()):
             if move.to is node:
                 del self._moves[name]
@@ -82,7 +83,7 @@ class Serving:
             player.owner, player.expected = None, node.server
             self._state.enter_phase(player, Phase.PLACING)
         else:
-            self._placing.cut_off(player)
+            self._changing.cut_off(player)
 
     def reconsider(self, name: bytes) -> None:
         state = self._state
@@ -169,10 +170,10 @@ class Serving:
     def _take_along(self, player: Player, move: Move) -> None:
         if player.phase is Phase.PLAYING and player.owner is not move.to:
             move.waiting.add(player.char_id)
-            self._placing.take_off(player)
+            self._changing.take_off(player)
         elif player.phase is Phase.HELD:
             move.waiting.add(player.char_id)
-            self._placing.due(player)
+            self._staying.due(player)
         elif player.phase in (Phase.PLACING, Phase.HOLDING, Phase.CHANGING) and player.expected is None:
             move.waiting.add(player.char_id)
 
@@ -193,7 +194,7 @@ class Serving:
             return
         serving = state.serving.get(player.map)
         if serving is not None and serving is not player.owner and state.is_linked(serving) and serving.ready:
-            self._placing.take_off(player)
+            self._changing.take_off(player)
 
     def due(self) -> None:
         """Time alone: maps without a server, hosts that do not start, moves that do not end."""
