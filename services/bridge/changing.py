@@ -47,7 +47,15 @@ class Changing:
             client_ip=player.client_ip,
             group_id=player.group_id,
         )
-        state.up(request.pack())
+        player.unsent = request.pack()
+        if asked is None or not self._gate.waits(player):
+            self.send(player)
+
+    def send(self, player: Player) -> None:
+        """What his server saved before it let him go has passed."""
+        self._state.enter_phase(player, Phase.CHANGING)
+        self._state.up(player.unsent)
+        player.unsent = b""
 
     def on_change_request(self, node: Node, packet: bytes) -> None:
         """2b05 of a map-server: its player steps into a map it has not loaded."""
@@ -120,6 +128,7 @@ class Changing:
     def cut_off(self, player: Player) -> None:
         """His server is gone: what it says of him counts no more. He goes on elsewhere when `change` is called."""
         player.owner = player.bound = player.dismissed = None
+        player.unsent = b""
         if player.phase is Phase.LEAVING:
             self._ending.offline(player)
             self._ending.forget(player)

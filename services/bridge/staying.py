@@ -106,6 +106,9 @@ class Staying:
         elif player.phase is Phase.HOLDING:
             if waited_ms > (rules.check_ms if self._gate.waits(player) else rules.migration_timeout_ms):
                 self._changing.change(player)
+        elif player.phase is Phase.CHANGING and player.unsent:
+            if waited_ms > rules.check_ms or not self._gate.waits(player):
+                self._changing.send(player)
         elif player.phase is Phase.CHANGING:
             if waited_ms > ENTER_MS:
                 self._changing.change(player)
