@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from libs.events import HostId
 from services.ops.stack import SERVICES
 from tests.rathena.figures import tell
 from tests.rathena.realm import FIELD, TOWN, Realm
@@ -41,9 +42,8 @@ async def test_without_control_services_and_nats_players_play_walk_log_out_and_i
             await realm.kept(players)
 
         assert realm.undisturbed_but_for_logout()
+        await realm.until(lambda: deaths(realm) == [(host.id, "vps")], "the death is said, when NATS is there again")
         await realm.until(lambda: agrees(realm, players), "the world agrees")
-        deaths = [(move.from_, move.outcome) for move in realm.moved if move.kind == "death"]
-        assert deaths == [(host.id, "vps")], "said when NATS was there again"
         await realm.attack(players)
         await realm.kept(players)
 
@@ -83,6 +83,10 @@ def kill_of(realm: Realm) -> Callable[[], None]:
     host = realm.serving()
     assert host is not None
     return host.servers.running[FIELD].kill
+
+
+def deaths(realm: Realm) -> list[tuple[HostId | None, str]]:
+    return [(move.from_, move.outcome) for move in realm.moved if move.kind == "death"]
 
 
 def agrees(realm: Realm, players: Sequence[TwinClient]) -> bool:
