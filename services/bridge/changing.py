@@ -28,6 +28,8 @@ class Changing:
     def change(self, player: Player, asked: ChangeMapServer | None = None, asker: Node | None = None) -> None:
         """Ask the char-server to let him go on at his map on another server. asked: by this node, for another map."""
         state = self._state
+        if asked is None:
+            player.leave_instance()
         if player.owner is not asker:
             player.owner = None
         player.bound = player.auth = None
@@ -133,6 +135,7 @@ class Changing:
             self._ending.offline(player)
             self._ending.forget(player)
             return
+        player.leave_instance()
         self._state.enter_phase(player, Phase.HELD)
         self._state.tell(player, Hold(conn=player.conn))
 
