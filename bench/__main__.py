@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
+from bench.bridging import bridging
 from bench.choosing import choosing
 from bench.entering import entering
 from bench.failing import failing
@@ -29,6 +30,7 @@ BENCHES: dict[str, Measure] = {
     "follow": following,
     "heartbeats": hearing,
     "choose": choosing,
+    "bridge": bridging,
 }
 """A new bench goes here."""
 
