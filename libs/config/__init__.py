@@ -4,9 +4,7 @@
 """
 
 from libs.config.findings import ConfigError, Finding
-from libs.config.loading import FILE_NAME, SHIPPED, load
-from libs.config.model import (
-    LOCAL,
+from libs.config.groups import (
     Bridge,
     Eligible,
     Failover,
@@ -20,10 +18,11 @@ from libs.config.model import (
     Relay,
     Scoring,
     Security,
-    Settings,
     Vps,
     Weights,
 )
+from libs.config.loading import FILE_NAME, SHIPPED, load
+from libs.config.model import LOCAL, Settings
 
 __all__ = [
     "FILE_NAME",

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from libs.config.checks import conflicts
+from libs.config.fields import Group
 from libs.config.findings import ConfigError, Finding, shown
-from libs.config.model import LOCAL, Group, Settings
+from libs.config.model import LOCAL, Settings
 from libs.config.schema import nearest, spot
 from libs.config.text import Path, dotted
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from libs.config.model import Eligible, Settings
+from libs.config.groups import Eligible
+from libs.config.model import Settings
 from libs.config.text import Path
 
 WEIGHTS_SUM_TOLERANCE = 1e-6

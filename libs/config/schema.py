@@ -10,8 +10,9 @@ from difflib import get_close_matches
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from libs.config.fields import Group
 from libs.config.findings import shown
-from libs.config.model import Group, Settings
+from libs.config.model import Settings
 from libs.config.text import Path, dotted
 
 

@@ -19,6 +19,22 @@ _LOG = logging.getLogger(__name__)
 M = TypeVar("M", bound=Message)
 
 
+class BackOff:
+    """How long to wait before the next attempt: BACK_OFF_S, doubling, the upper half by chance so that relays do not come in
+    step."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self.reset()
+
+    def reset(self) -> None:
+        self._most_s = BACK_OFF_S[0]
+
+    def next_s(self) -> float:
+        most_s, self._most_s = self._most_s, min(self._most_s * 2, BACK_OFF_S[1])
+        return most_s * self._rng.uniform(0.5, 1.0)
+
+
 class Dialer(Generic[M]):
     """Keeps one connection to `address` (host:port) while `run` runs. hello: what is said first on each new connection.
 
@@ -44,7 +60,7 @@ class Dialer(Generic[M]):
         self._context, self._says, self._expect = context, says, expect
         self._hello, self._on_change = hello, on_change
         self.on_message = on_message
-        self._rng = rng or random.Random()
+        self._back_off = BackOff(rng or random.Random())
         self._peer: Peer[M] | None = None
         self._ended = asyncio.Event()
         self._said = ""
@@ -58,15 +74,15 @@ class Dialer(Generic[M]):
         return self._peer is not None and self._peer.say(message)
 
     async def run(self) -> None:
-        """Until cancelled: connects, waits for the end of it, backs off (50 ms doubling to 1 s, half of it by chance)."""
+        """Until cancelled: connects, waits for the end of it, backs off."""
         loop = asyncio.get_running_loop()
-        back_off_s = BACK_OFF_S[0]
         try:
             while True:
                 started_s = loop.time()
                 await self._once()
-                back_off_s = BACK_OFF_S[0] if loop.time() - started_s > STEADY_S else min(back_off_s * 2, BACK_OFF_S[1])
-                await asyncio.sleep(back_off_s * self._rng.uniform(0.5, 1.0))
+                if loop.time() - started_s > STEADY_S:
+                    self._back_off.reset()
+                await asyncio.sleep(self._back_off.next_s())
         finally:
             if self._peer is not None:
                 self._peer.close()

@@ -107,13 +107,15 @@ class Leaving(Message, frozen=True, kw_only=True, tag="leaving"):
 
 
 class ServerLost(Message, frozen=True, kw_only=True, tag="server.lost"):
-    """The server ended the connection without being asked to. The relay holds the client; map, x, y: where it last was."""
+    """The server ended the connection without being asked to. The relay holds the client; map, x, y: where it last was. code:
+    of the 0081 the server said before, which the client was not told: to this player alone, or to all because it ends."""
 
     conn: Conn
     switch: Switch
     map: Name
     x: Cell
     y: Cell
+    code: Annotated[int, Meta(ge=0, le=255)] | None = None
 
 
 class Held(Message, frozen=True, kw_only=True, tag="held"):

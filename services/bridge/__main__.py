@@ -9,7 +9,8 @@ from libs.runtime.health import Health, HealthServer
 from libs.runtime.process import Process, end_with_parent
 from libs.runtime.service import EXIT_DONE, EXIT_FINDING, notify_ready, run_loop, stop_on_signals
 from libs.runtime.telemetry import start_logging
-from services.bridge.shell import BridgeProcess, CannotStart, is_open
+from services.bridge.settings import CannotStart, is_open
+from services.bridge.shell import BridgeProcess
 
 _LOG = logging.getLogger(__name__)
 

@@ -45,7 +45,7 @@ HELD_BACK_BYTES_MAX = 64 * 1024 * 1024
 """What map-servers say while a starting bridge waits for its relays: 2 s of 30 hosts' autosaves, with room."""
 ASKED_MAX = 1_000
 LOGIN, MAPS, USERS, ALL_OFFLINE, KEEPALIVE = 0x2AF8, 0x2AFA, 0x2AFF, 0x2B18, 0x2B23
-CHANGE, SELECT, AUTH = 0x2B05, 0x2B02, 0x2B26
+CHANGE, SELECT, AUTH, OFFLINE = 0x2B05, 0x2B02, 0x2B26, 0x2B17
 
 
 class Bridge:
@@ -298,11 +298,13 @@ class Bridge:
             node.claimed = frozenset(RegisterUsers.unpack(packet).pairs)
             self._sort_out(node)
         elif packet_id == ALL_OFFLINE:
-            pass  # its players were saved one by one; the others of this slot are not offline
+            self.state.cut(node, "it ends")  # its players are saved; the others of this slot are not offline
         elif packet_id == CHANGE:
             self.placing.on_change_request(node, packet)
         elif packet_id == SELECT:
             self.placing.on_select_request(node, packet)
+        elif packet_id == OFFLINE and (player := self._mux.upward.fence(node, packet)) is not None:
+            self.placing.given_up(player)
         elif packet_id == AUTH:
             self._auth_request(node, packet)
         elif packet_id in CHECKED:

@@ -50,4 +50,11 @@ class Report:
     why: str
 
 
-Effect = Up | Down | Cut | Tell | Report
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What became of a server or of a map, for the operator's log. Names no player."""
+
+    text: str
+
+
+Effect = Up | Down | Cut | Tell | Report | Note

@@ -29,6 +29,8 @@ ENTER_MS = 2_000
 """A map-server takes a player in within milliseconds of its connection; the relay gives up after 1 s itself."""
 LEAVE_MS = 60_000
 """A map-server repeats a final save after 60 s; who is not saved by then is lost to us."""
+DISMISSED_MS = 2_000
+"""A map-server that ends says 0081 to all, saves them, clears its maps and says 2b18. If it has not by then, it meant him."""
 ATTEMPTS_MAX = 5
 NO_ENTRY, LOGGED_IN_ELSEWHERE = 0, 2
 """Codes of 0081."""
@@ -63,11 +65,12 @@ class Placing:
         if old.successor is not None:
             self._refuse(old.successor, LOGGED_IN_ELSEWHERE)
         old.successor = player
-        if old.phase is Phase.ARRIVING or (old.owner is None and old.phase is not Phase.LEAVING):
-            self._refuse(old, LOGGED_IN_ELSEWHERE)
+        if old.phase is Phase.LEAVING:
+            return
+        self._refuse(old, LOGGED_IN_ELSEWHERE)
+        if old.owner is None or old.saved:
             self.forget(old)
-        elif old.phase is not Phase.LEAVING:
-            self._refuse(old, LOGGED_IN_ELSEWHERE)
+        else:
             self._leave(old)
 
     def _begin(self, player: Player) -> None:
@@ -135,11 +138,11 @@ class Placing:
             return
         resume = player.switch > 0
         player.bound, player.owner, player.expected, player.saved = node, None, None, False
-        player.shown1, player.shown2 = state.ids(), state.ids()
+        player.shown = state.ids(), state.ids()
         player.switch += 1
         player.tenure = state.tenure_of(player.map)
         state.enter_phase(player, Phase.PLACING)
-        enter = Enter(account_id=player.account_id, char_id=player.char_id, login_id1=player.shown1, sex=player.sex)
+        enter = Enter(account_id=player.account_id, char_id=player.char_id, login_id1=player.shown[0], sex=player.sex)
         state.tell(
             player,
             Serve(
@@ -171,9 +174,10 @@ class Placing:
             player is not None
             and player.bound is node
             and player.auth is not None
-            and (player.account_id, player.shown1) == (asked.account_id, asked.login_id1)
+            and player.shown is not None
+            and (player.account_id, player.shown[0]) == (asked.account_id, asked.login_id1)
         )
-        if not mine or player is None or player.auth is None:
+        if not mine or player is None or player.auth is None or player.shown is None:
             if node.is_vps and player is None:
                 return False
             self._state.report("forged", node, asked.packet_id, "asks for a player who was not placed on it")
@@ -183,8 +187,8 @@ class Placing:
         player.owner, player.bound = node, None
         shown = AuthOk(
             account_id=auth.account_id,
-            login_id1=player.shown1,
-            login_id2=player.shown2,
+            login_id1=player.shown[0],
+            login_id2=player.shown[1],
             expiration=auth.expiration,
             group_id=auth.group_id if node.is_vps else 0,
             changing_map_servers=auth.changing_map_servers,
@@ -244,10 +248,13 @@ class Placing:
         """2b05 of a map-server: its player steps into a map it has not loaded."""
         asked = ChangeMapServer.unpack(packet)
         player = self._state.players.by_char.get(asked.char_id)
+        if player is not None and player.expected == node.server:  # it repeats what the bridge before this one has not answered
+            node.claimed |= {(asked.account_id, asked.char_id)}
+            self.adopt(player, node)
         if player is None or player.owner is not node or player.account_id != asked.account_id:
             self._state.report("fenced", node, asked.packet_id, "moves a player it does not serve")
             self._state.down(node, _unchanged(asked).pack())
-        elif (asked.login_id1, asked.login_id2) != (player.shown1, player.shown2):
+        elif player.shown and (asked.login_id1, asked.login_id2) != player.shown:
             self._state.report("forged", node, asked.packet_id, "wrong session ids")
             self._state.down(node, _unchanged(asked).pack())
         else:
@@ -285,12 +292,12 @@ class Placing:
     def take_off(self, player: Player) -> None:
         """Orderly: the relay ends his connection to the server, the server saves, then he goes on elsewhere."""
         self._state.enter_phase(player, Phase.HOLDING)
-        player.saved = False
+        player.saved, player.dismissed = False, None
         self._state.tell(player, Hold(conn=player.conn))
 
     def cut_off(self, player: Player) -> None:
         """His server is gone: what it says of him counts no more. He goes on elsewhere when `change` is called."""
-        player.owner = player.bound = None
+        player.owner = player.bound = player.dismissed = None
         if player.phase is Phase.LEAVING:
             self._offline(player)
             self.forget(player)
@@ -300,12 +307,25 @@ class Placing:
 
     def on_saved(self, player: Player) -> None:
         """2b21: his final save is kept."""
-        if player.phase is Phase.HOLDING:
-            self.change(player)
-        elif player.phase is Phase.LEAVING:
+        if player.phase is Phase.LEAVING:
             self.forget(player)
+        elif player.phase is Phase.HOLDING and player.dismissed is None:
+            self.change(player)
         else:
             player.saved = True
+
+    def _dismiss(self, player: Player, code: int) -> None:
+        self._refuse(player, code)
+        if player.saved:
+            self.forget(player)
+        else:
+            player.dismissed = None
+            self._leave(player)
+
+    def given_up(self, player: Player) -> None:
+        """2b17 of his server: it has let him go, and saves him no more."""
+        self._offline(player)
+        self.on_saved(player)
 
     def on_select_request(self, node: Node, packet: bytes) -> None:
         """2b02: back to the choice of characters; the char-server needs the real ids."""
@@ -345,9 +365,10 @@ class Placing:
         if message.switch != player.switch or player.phase not in (Phase.PLAYING, Phase.PLACING):
             return
         self._at(player, message)
+        player.dismissed = message.code if player.owner is not None and player.owner.is_vps else None
         if player.owner is None:
             self._fail(player)
-        elif player.saved:
+        elif player.saved and player.dismissed is None:
             self.change(player)
         else:
             self._state.enter_phase(player, Phase.HOLDING)
@@ -444,7 +465,7 @@ class Placing:
         """A busy player whose phase lasts too long, or whose map can be served again."""
         state, rules = self._state, self._state.rules
         waited_ms = state.now_ms - player.since_ms
-        if self._gate.waits(player) and player.owner is None and waited_ms <= rules.hold_ms:
+        if self._gate.waits(player) and player.owner is None and waited_ms <= rules.check_ms:
             return  # what his last server said of him passes first, or is refused
         if player.phase is Phase.HELD:
             if state.server_of(player.map) is not None:
@@ -456,8 +477,11 @@ class Placing:
         elif player.phase is Phase.PLACING:
             if waited_ms > ENTER_MS:
                 self._fail(player)
+        elif player.phase is Phase.HOLDING and player.dismissed is not None:
+            if waited_ms > DISMISSED_MS:
+                self._dismiss(player, player.dismissed)
         elif player.phase is Phase.HOLDING:
-            if waited_ms > (rules.hold_ms if self._gate.waits(player) else rules.migration_timeout_ms):
+            if waited_ms > (rules.check_ms if self._gate.waits(player) else rules.migration_timeout_ms):
                 self.change(player)
         elif player.phase is Phase.CHANGING:
             if waited_ms > ENTER_MS:

@@ -34,11 +34,12 @@ class Player:
     """One player.
 
     peer, conn: the connection of his relay, and the relay's number for his client; relay: its name. login_id1, login_id2: the
-    real ones; shown1, shown2: those made for the node that serves him. owner: the node whose word about him counts. bound: the
-    node he is being placed on. expected: server that owned him before this bridge, or that server's link, began anew. auth: the
-    char-server's 2afd, kept for one use. name: of the character, unpadded. map, x, y: where the client last was. entrance:
-    where he was before he entered an instance. asker, asked: the node that asked for a change of servers, and its words.
-    since_ms: since when in this phase. saved: his final save was acknowledged. attempts: placements that failed in a row.
+    real ones; shown: those made for the node that serves him, None where the bridge before this one made them. owner: the node
+    whose word about him counts. bound: the node he is being placed on. expected: server that owned him before this bridge, or
+    that server's link, began anew. auth: the char-server's 2afd, kept for one use. name: of the character, unpadded. map, x, y:
+    where the client last was. entrance: where he was before he entered an instance. asker, asked: the node that asked for a
+    change of servers, and its words. since_ms: since when in this phase. saved: his final save was acknowledged. dismissed: his
+    server told him to go with this code of 0081, as it tells everybody when it ends. attempts: placements that failed in a row.
     base_level, job_level, zeny: as last loaded. told_map: the map he was last said to be on. successor: who waits for him to
     be gone.
     """
@@ -51,8 +52,7 @@ class Player:
     switch: int = 0
     login_id1: int = 0
     login_id2: int = 0
-    shown1: int = 0
-    shown2: int = 0
+    shown: tuple[int, int] | None = None
     sex: int = 0
     client_ip: bytes = b"\0\0\0\0"
     group_id: int = 0
@@ -72,6 +72,7 @@ class Player:
     asked: ChangeMapServer | None = None
     since_ms: int = 0
     saved: bool = False
+    dismissed: int | None = None
     attempts: int = 0
     base_level: int | None = None
     job_level: int | None = None

@@ -79,7 +79,9 @@ class SaveGate:
 
     def forget(self, player: Player) -> None:
         """He is gone, or another node owns him: what waits is of before."""
-        self._waiting.pop(player.char_id, None)
+        if (waiting := self._waiting.pop(player.char_id, None)) is not None:
+            for packet in waiting.packets:
+                self._state.report("dropped", waiting.node, _id(packet), "nobody checked it in time")
         self._accepted.pop(player.char_id, None)
 
     def offer(self, node: Node, player: Player, packet: bytes) -> None:

@@ -3,7 +3,8 @@ off and placed by `Placing`, and map.moved.
 
 The assignment says who should serve; the table says who does. A map goes over when the assigned node is ready: at once for new
 arrivals, player by player for those who are there. When its node dies it waits for the next assignment, at most
-migration_timeout, then goes to the VPS (DESIGN D5, section 7). Level, not edge: `reconsider` may be called at any time.
+migration_timeout, then goes to the VPS (DESIGN D5, section 7) for the rest of that tenure: a host that comes back needs an
+assignment of its own. Level, not edge: `reconsider` may be called at any time.
 """
 
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ class Serving:
         self._moves: dict[bytes, Move] = {}
         self._lost_host: dict[bytes, HostId | None] = {}
         self._cold: dict[bytes, tuple[int, int]] = {}
+        self._spent: dict[bytes, int] = {}
         self._left: set[HostId] = set()
 
     @property
@@ -48,12 +50,15 @@ class Serving:
         return frozenset(self._moves)
 
     def on_ready(self, node: Node) -> None:
+        self._state.note(f"{node.server} is ready, with {len(node.maps)} maps")
         for name in node.maps:
             self.reconsider(name)
 
     def on_lost(self, node: Node) -> None:
         """Its link ended: whoever is or was on his way there is cut off, its maps are nobody's for now."""
         state = self._state
+        if node.ready:
+            state.note(f"{node.server} is gone, with {len(state.players.owned_by(node))} players")
         names = [name for name, serving in state.serving.items() if serving is node]
         for name in names:
             del state.serving[name]
@@ -112,7 +117,7 @@ class Serving:
     def _wanted(self, name: bytes) -> Node | None:
         """The node that the assignment names, if it is ready; None: not yet, or nobody."""
         assign = self._state.map_state(name).assign
-        if assign is None or assign.host is None or assign.host in self._state.unchecked:
+        if assign is None or assign.host is None or self._may_not(name, assign.host):
             return self._state.nodes.on_vps(name)
         node = self._state.nodes.called(f"{assign.host}/{assign.map}")
         return node if node is not None and node.ready and name in node.maps else None
@@ -121,6 +126,10 @@ class Serving:
         """vps: it ends there although a host was chosen."""
         assign = self._state.map_state(name).assign
         return "vps" if to.is_vps and assign is not None and assign.host is not None else "moved"
+
+    def _may_not(self, name: bytes, host: HostId) -> bool:
+        """In this tenure the map has gone to the VPS; or nobody checks what this host says."""
+        return self._spent.get(name) == self._state.tenure_of(name) or host in self._state.unchecked
 
     def _wait(self, name: bytes, serving: Node | None) -> None:
         """The assigned host is not ready: whoever serves goes on, at most start_timeout; then the VPS, and it is said."""
@@ -136,6 +145,7 @@ class Serving:
 
     def _start_failed(self, name: bytes, serving: Node | None, assign: MapAssign) -> None:
         vps = self._state.nodes.on_vps(name)
+        self._spent[name] = self._state.tenure_of(name)
         if serving is not None and not serving.is_vps and vps is not None:
             self._begin(name, serving, vps, "orderly", "vps")
         else:
@@ -145,6 +155,7 @@ class Serving:
         """Nobody decided in time: the VPS can always take a map without asking."""
         vps = self._state.nodes.on_vps(name)
         if vps is not None:
+            self._spent[name] = self._state.tenure_of(name)
             self._begin(name, None, vps, "death", "vps")
 
     def _begin(self, name: bytes, serving: Node | None, to: Node, kind: Kind, outcome: Outcome) -> None:
@@ -236,6 +247,8 @@ class Serving:
         wire = wire_name(name)
         if wire is None or not tenure:
             return
+        ends = f"{from_host or 'the VPS'} -> {to or 'the VPS'}"
+        self._state.note(f"{wire}: {ends}, {kind}, {outcome}, tenure {tenure}, {players} players, {ms} ms")
         self._said.moved(
             MapMoved(
                 map=wire,

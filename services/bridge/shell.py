@@ -4,9 +4,7 @@ Every input goes to the core at once, its effects are performed before the next.
 """
 
 import asyncio
-import contextlib
 import logging
-import os
 import secrets
 from pathlib import Path
 
@@ -18,21 +16,19 @@ from libs.events import HostId, PlayersOnline, PlayersOnlineReply, Stream
 from libs.link.messages import BridgeHello, RelayHello, RelaySays
 from libs.link.peer import Peer, serve
 from libs.link.tls import BadIdentity, server_context
-from libs.rathena.framing import CHAR_TO_MAP
+from libs.rathena.framing import CHAR_TO_MAP, MAP_TO_CHAR
 from libs.rathena.inter_link import Keepalive
-from libs.rathena.layout import BadLayout, Layout, shipped
 from libs.rathena.packets import BadPacket
-from libs.rathena.values import ip_bytes
 from libs.runtime.clock import Clock
 from libs.runtime.process import node_name
 from libs.runtime.shell import Shell
 from libs.runtime.telemetry import Counters, start_telemetry
 from services.bridge import memory
 from services.bridge.core import Bridge
-from services.bridge.effects import Cut, Down, Report, Tell, Up
+from services.bridge.effects import Cut, Down, Note, Report, Tell, Up
 from services.bridge.hosts import HostLinks
 from services.bridge.links import CharLink, Links, listen
-from services.bridge.state import Rules
+from services.bridge.settings import CannotStart, layout_of, rules_of
 
 TICK_S = 0.02
 REMEMBER_S = 1.0
@@ -40,11 +36,9 @@ BUS_RETRY_S = 1.0
 CATCH_UP_TIMEOUT_S = 30.0
 QUEUE_BYTES_MAX = 256 * 1024 * 1024
 """For a char-server that is away: ten minutes of 200 players' saves."""
+KEPT_FOR_CHAR = frozenset({0x2B01, 0x2B15, 0x2B17, 0x2B1C, 0x2B2E, 0x3004, 0x3061, 0x3063, 0x308B})
+"""What a character is and has."""
 _LOG = logging.getLogger(__name__)
-
-
-class CannotStart(Exception):
-    """In words for the operator."""
 
 
 class BridgeProcess:
@@ -208,6 +202,8 @@ class BridgeProcess:
                 self.links.cut(effect.link, effect.reason)
             elif isinstance(effect, Report):
                 self._report(effect)
+            elif isinstance(effect, Note):
+                _LOG.info("%s", effect.text)
         if self._shell is not None:
             self._shell.wake()
 
@@ -224,8 +220,9 @@ class BridgeProcess:
     def _report(self, report: Report) -> None:
         self.reports[report.kind] = (count := self.reports.get(report.kind, 0) + 1)
         if count & (count - 1) == 0 or count % 1000 == 0:  # each power of two: a flood fills no disk
-            title = CHAR_TO_MAP.title(report.packet_id) if report.packet_id in CHAR_TO_MAP.kinds else f"{report.packet_id:04x}"
-            _LOG.warning("%s of %s: %s: %s (%d so far)", report.kind, report.server, title, report.why, count)
+            table = CHAR_TO_MAP if report.server == "char-server" else MAP_TO_CHAR
+            what = table.title(report.packet_id)
+            _LOG.warning("%s of %s: %s: %s (%d so far)", report.kind, report.server, what, report.why, count)
 
     # -- tasks --------------------------------------------------------------------------------------------------------
 
@@ -313,52 +310,3 @@ class _Relay:
 
     def on_lost(self, reason: str) -> None:  # noqa: ARG002
         self._process.relay_lost(self._number)
-
-
-KEPT_FOR_CHAR = frozenset({0x2B01, 0x2B15, 0x2B17, 0x2B1C, 0x2B2E, 0x3004, 0x3061, 0x3063, 0x308B})
-"""What a character is and has."""
-
-
-def rules_of(settings: Settings) -> Rules:
-    """
-    Raises:
-        CannotStart: an address that clients or map-servers are told is no IPv4 address.
-    """
-    front_ip, front_port = _ipv4("relay.public", settings.relay.public)
-    return Rules(
-        front_ip=front_ip,
-        front_port=front_port,
-        core_address=_ipv4("vps.core", settings.vps.core),
-        fallback_address=_ipv4("vps.fallback", settings.vps.fallback),
-        userid=settings.bridge.userid.encode(),
-        passwd=settings.bridge.passwd.encode(),
-        migration_timeout_ms=settings.failover.migration_timeout,
-        start_timeout_ms=settings.failover.start_timeout * 1000,
-        hold_ms=settings.relay.hold_timeout_s * 1000,
-        when_validator_away=settings.security.when_validator_away,
-    )
-
-
-def layout_of(settings: Settings) -> Layout:
-    """
-    Raises:
-        CannotStart: no such file, or no layout.
-    """
-    if not settings.bridge.layout:
-        return shipped()
-    try:
-        return Layout.from_json(Path(settings.bridge.layout).read_bytes())
-    except (OSError, BadLayout) as error:
-        raise CannotStart(f"bridge.layout = {settings.bridge.layout}: {error}") from None
-
-
-def _ipv4(key: str, address: str) -> tuple[bytes, int]:
-    host, _, port = address.rpartition(":")
-    with contextlib.suppress(ValueError, OverflowError):
-        return ip_bytes("127.0.0.1" if host == "localhost" else host), int(port)
-    raise CannotStart(f"{key} = {address}: rAthena tells IPv4 addresses only, so this has to be one")
-
-
-def is_open() -> bool:
-    """KAFRA_BRIDGE_OPEN=1: hosts link without a ticket. `kafra up --open` sets it; loopback only."""
-    return os.environ.get("KAFRA_BRIDGE_OPEN") == "1"

@@ -7,7 +7,7 @@ from libs.events import HostId, MapName, is_name
 from libs.hosting.world import MapState, World
 from libs.link.messages import Message
 from libs.rathena.layout import Layout
-from services.bridge.effects import Cut, Down, Effect, Report, Tell, Up
+from services.bridge.effects import Cut, Down, Effect, Note, Report, Tell, Up
 from services.bridge.nodes import Node, Nodes
 from services.bridge.players import Phase, Player, Players
 
@@ -29,6 +29,12 @@ class Rules:
     hold_ms: int = 30_000
     recover_ms: int = 2_000
     when_validator_away: str = "hold"
+
+    @property
+    def check_ms(self) -> int:
+        """How long a player is kept because his last saves wait for the validator. His server may end while he is, and he
+        waits anew: well before his relay gives him up."""
+        return self.hold_ms // 3
 
 
 @dataclass(slots=True)
@@ -66,6 +72,9 @@ class State:
 
     def report(self, kind: str, node: Node, packet_id: int, why: str) -> None:
         self.out.append(Report(kind, node.server, packet_id, why))
+
+    def note(self, text: str) -> None:
+        self.out.append(Note(text))
 
     def enter_phase(self, player: Player, phase: Phase) -> None:
         player.phase, player.since_ms = phase, self.now_ms

@@ -48,6 +48,7 @@ class Session:
         self._link: int | None = None
         self._ending: int | None = None
         self._parting: str | None = None
+        self._code: int | None = None
         self._loads = Loads()
         self._server_tick, self._ticked_ms = 0, now_ms
 
@@ -219,7 +220,7 @@ class Session:
         if self.phase is Phase.ENTERING:
             self._lose(f"the server refused with {word.packet_id:04x}, code {word.code}", out, now_ms)
         elif word.packet_id == wire.REASON and word.code in wire.GOING_CODES:
-            self.phase, self._until_ms = Phase.GOING, now_ms + GOING_MS
+            self.phase, self._until_ms, self._code = Phase.GOING, now_ms + GOING_MS, word.code
             self._holding.began(now_ms)
         else:
             self._parting = f"the server dismissed it with {word.packet_id:04x}, code {word.code}"
@@ -235,7 +236,7 @@ class Session:
             out += self.end(self._parting)
         else:
             self._hold(now_ms)
-            out.append(self.player.lost())
+            out.append(self.player.lost(self._code))
 
     def _hang_up(self, out: list[Effect], *, orderly: bool) -> None:
         if self._link is not None:
@@ -264,7 +265,7 @@ class Session:
         out: list[Effect] = []
         self._hang_up(out, orderly=True)
         self._hold(now_ms)
-        self._ending, self._parting = None, None
+        self._ending = self._parting = self._code = None
         self.player.serve = serve
         if not self.entered:
             self.player.place = Place(serve.map, serve.x, serve.y)

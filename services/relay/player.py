@@ -70,8 +70,8 @@ class Player:
     def leaving(self) -> Tell:
         return Tell(say.Leaving(conn=self.conn, **self._where()))
 
-    def lost(self) -> Tell:
-        return Tell(say.ServerLost(conn=self.conn, switch=self.switch, **self._where()))
+    def lost(self, code: int | None = None) -> Tell:
+        return Tell(say.ServerLost(conn=self.conn, switch=self.switch, code=code, **self._where()))
 
     def held(self) -> Tell:
         return Tell(say.Held(conn=self.conn, switch=self.switch, **self._where()))

@@ -1,6 +1,6 @@
 """Every client of a relay: who may come in, what a bridge that connects is told. Pure."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +10,8 @@ from services.relay import wire
 from services.relay.core import NOTHING, Session
 from services.relay.effects import Effect
 from services.relay.phase import PLACED, Phase
+
+HELD_KEPT = 256
 
 
 @dataclass(slots=True)
@@ -31,11 +33,13 @@ class Counts:
 
 @dataclass(slots=True)
 class Table:
-    """sessions: by the relay's number of the connection; a number is never used twice."""
+    """sessions: by the relay's number of the connection; a number is never used twice. held_ms: how long each of the newest
+    switches kept its client waiting."""
 
     settings: Relay
     counts: Counts = field(default_factory=Counts)
     sessions: dict[int, Session] = field(default_factory=dict)
+    held_ms: deque[float] = field(default_factory=lambda: deque(maxlen=HELD_KEPT))
     _numbers: int = 0
     _households: Counter[str] = field(default_factory=Counter)
     _counted: dict[int, str] = field(default_factory=dict)
@@ -85,6 +89,8 @@ class Table:
             counts.entered += message.ok
         elif isinstance(message, Loaded):
             counts.switches += message.ms > 0
+            if message.ms > 0:
+                self.held_ms.append(round(message.ms, 1))
         elif isinstance(message, ServerLost):
             counts.lost += 1
 
@@ -103,6 +109,7 @@ class Table:
             "connections": len(self.sessions),
             "held": phases[Phase.HELD] + phases[Phase.HOLDING] + phases[Phase.ENTERING],
             "placed": sum(phases[phase] for phase in PLACED),
+            "held_ms": list(self.held_ms),
             **counts,
         }
 

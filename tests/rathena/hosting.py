@@ -3,6 +3,7 @@ of its own for each map it is ordered to run. Named so: the machine is made up, 
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ from services.agent.simulated import SimulatedMachine
 from tests.rathena.twin.process import TwinProcess
 
 RESTART_S = 0.5
+DRAIN_S, DRAIN_POLL_S = 10.0, 0.05
 
 
 class TwinServers:
@@ -25,13 +27,18 @@ class TwinServers:
         self._orders: dict[MapName, OrderedMap] = {}
         self._states: dict[MapName, str] = {}
         self._lives: dict[MapName, asyncio.Task[None]] = {}
+        self._ends: dict[MapName, asyncio.Task[None]] = {}
         self.running: dict[MapName, TwinProcess] = {}
         self.on_change = lambda: None
+        self.deaf = False
 
     def obey(self, wanted: dict[MapName, OrderedMap], now_ms: int) -> None:
+        if self.deaf:
+            return
         for name in self._lives.keys() - wanted.keys():
-            self._lives.pop(name).cancel()
             self._states.pop(name, None)
+            ending = self._end(self._lives.pop(name), self.running.get(name), self._ends.get(name))
+            self._ends[name] = asyncio.create_task(ending, name=f"{self._host}/{name} ends")
         for name in wanted.keys() - self._lives.keys():
             self._states[name] = "starting"
             self._lives[name] = asyncio.create_task(self._live(name), name=f"{self._host}/{name}")
@@ -45,14 +52,32 @@ class TwinServers:
         }
 
     def close(self) -> None:
-        for life in self._lives.values():
-            life.cancel()
+        for task in (*self._lives.values(), *self._ends.values()):
+            task.cancel()
 
     async def ended(self) -> None:
-        await asyncio.gather(*self._lives.values(), return_exceptions=True)
+        await asyncio.gather(*self._lives.values(), *self._ends.values(), return_exceptions=True)
+
+    async def _end(self, life: asyncio.Task[None], server: TwinProcess | None, before: asyncio.Task[None] | None) -> None:
+        """No order for it any more: its players are moved away first, each saved; who is left then is saved by its end."""
+        try:
+            if before is not None:
+                await before
+            if server is not None and server.process.returncode is None:
+                with contextlib.suppress(TimeoutError, OSError, ValueError):
+                    async with asyncio.timeout(DRAIN_S):
+                        while await server.ask("players"):  # noqa: ASYNC110 - it is another process's
+                            await asyncio.sleep(DRAIN_POLL_S)
+                server.terminate()
+                await server.process.wait()
+        finally:
+            life.cancel()
+            await asyncio.gather(life, return_exceptions=True)
 
     async def _live(self, name: MapName) -> None:
         """Runs it as long as it is ordered; what dies has failed, and is started again."""
+        if (ending := self._ends.get(name)) is not None:
+            await ending
         words = ("map", "--char", self._bridge, "--maps", name, "--host", self._host, *self._words)
         while True:
             async with TwinProcess.started(*words) as server:
@@ -94,13 +119,28 @@ class TwinHost:
         )
         self._bus: NatsBus | None = None
         self._running: asyncio.Task[None] | None = None
+        self._shell: AgentShell | None = None
 
     async def come(self) -> None:
         self._bus = await connect(self._url, name=self.id, connect_timeout_s=15.0)
         machine = SimulatedMachine(self._measured, random.Random(self.id))
-        shell = AgentShell(self._agent, self._bus, machine, self.servers, Clock())
+        self._shell = shell = AgentShell(self._agent, self._bus, machine, self.servers, Clock())
         self.servers.on_change = shell.beat
         self._running = asyncio.create_task(shell.run(asyncio.Event()), name=f"agent {self.id}")
+
+    def freeze(self) -> None:
+        """As if the machine stood still: its map-servers are stopped, its agent says and hears nothing."""
+        assert self._shell is not None
+        self._shell.beat = lambda **_: None  # type: ignore[method-assign]
+        self.servers.on_change = lambda: None
+        self.servers.deaf = True
+        for server in self.servers.running.values():
+            server.freeze()
+
+    def thaw(self) -> None:
+        """Its map-servers go on; its agent stays silent, so that nobody tells them to end."""
+        for server in self.servers.running.values():
+            server.thaw()
 
     async def vanish(self) -> None:
         """Gone without a word, its map-servers too."""

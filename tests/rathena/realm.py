@@ -5,20 +5,23 @@ plane on a real nats-server, hosts with map-servers of their own, and players wh
 """
 
 import asyncio
-import json
 import os
-import urllib.request
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 from libs.bus.nats import NatsBus, connect
 from libs.bus.port import Start
-from libs.events import Fact, MapMoved, MapName, Stream
+from libs.events import Event, Fact, HostId, MapMoved, MapName, OpsBan, OpsDrain, Stream
+from libs.hosting.effects import Append
 from libs.hosting.world import World
-from services.ops.stack import RATHENA, SERVICES, Stack, StackOptions
+from libs.runtime.clock import Clock
+from services.ops.stack import RATHENA, SERVICES, StackOptions
 from tests.rathena.hosting import TwinHost
+from tests.rathena.surroundings import WatchedStack, environ, free_ports
 from tests.rathena.twin.client import TwinClient
+from tests.rathena.twin.people import person
 from tests.rathena.twin.process import TwinProcess
 
 FIELD = MapName("moc_fild01")
@@ -31,34 +34,25 @@ WARPS = (
     f"--warp=pay_fild03,10,10={FIELD},20,20",
 )
 AUTOSAVE = ("--set", "autosave_ms=1000", "--set", "client_stall_ms=0")
-FAST = {
-    "KAFRA__HOST_REQUIREMENTS__MAX_DISCONNECTS_PER_HOUR": "1000",
-    "KAFRA__HOST_REQUIREMENTS__SLOT_RAM_MB": "64",
-    "KAFRA__FAILOVER__SILENCE_MS": "1000",
-    "KAFRA__FAILOVER__SUSPICION_MS": "300",
-    "KAFRA__FAILOVER__REFILL_INTERVAL_S": "1",
-    "KAFRA__REBALANCE__MIN_DWELL_S": "3600",
-    "KAFRA__REBALANCE__COOL_DOWN_S": "1",
-    "KAFRA__MONITORING__HEARTBEAT_BUSY_MS": "200",
-    "KAFRA__MONITORING__HEARTBEAT_IDLE_MS": "400",
-    "KAFRA__SECURITY__CHECK_INTERVAL_S": "1",
-    "KAFRA__RELAY__MAX_CONNECTIONS_PER_ADDRESS": "1000",
-}
 WAIT_S = 30.0
 POLL_S = 0.005
 
 
-class Realm:
-    """char, core, fallback: twin processes. clients: one a player. world: as the log has it; moved: every map.moved since."""
+E = TypeVar("E", bound=Event)
 
-    def __init__(self, stack: Stack, char: TwinProcess, ports: dict[str, int], bus: NatsBus) -> None:
+
+class Realm:
+    """char, core, fallback: twin processes. clients: one a player. facts: the log so far; world: folded from it."""
+
+    def __init__(self, stack: WatchedStack, char: TwinProcess, ports: dict[str, int], bus: NatsBus) -> None:
         self.stack, self.char, self.ports, self.bus = stack, char, ports, bus
         self.core: TwinProcess
         self.fallback: TwinProcess
         self.hosts: list[TwinHost] = []
         self.clients: list[TwinClient] = []
+        self.host_words: Sequence[str] = ()
         self.world = World()
-        self.moved: list[MapMoved] = []
+        self.facts: list[Fact] = []
 
     @classmethod
     @asynccontextmanager
@@ -70,21 +64,22 @@ class Realm:
         hosts: int = 0,
         control: Sequence[str] = SERVICES,
         settings: dict[str, str] | None = None,
+        host_words: Sequence[str] = (),
     ) -> AsyncIterator["Realm"]:
-        """control: services of the control plane that run."""
+        """control: services of the control plane that run. host_words: of the command line of hosts' map-servers."""
         async with AsyncExitStack() as ends:
             char = await ends.enter_async_context(
                 TwinProcess.started("char", "--people", str(players), "--map", TOWN, "--x", "170", "--y", "360")
             )
-            ports = free_ports("maps", "hosts", "relays", "front", "core", "fallback", "health_bridge")
-            stack = Stack(
+            ports = free_ports("maps", "hosts", "relays", "front", "core", "fallback")
+            stack = WatchedStack(
                 StackOptions(
                     store=directory / "store",
                     port=0,
                     open=True,
                     only=(*control, *RATHENA),
                     log_files=True,
-                    environ=_environ(char.port, ports) | (settings or {}),
+                    environ=environ(char.port, ports) | (settings or {}),
                 )
             )
             await stack.start()
@@ -93,13 +88,15 @@ class Realm:
             ends.push_async_callback(bus.close)
             await bus.ensure_streams(1)
             realm = cls(stack, char, ports, bus)
-            await bus.follow((Stream.HOSTS, Stream.MAPS, Stream.ASSIGNMENTS), realm._on_fact, Start.LAST_PER_SUBJECT)
+            realm.host_words = (*WARPS, *AUTOSAVE, *host_words)
+            await bus.follow((Stream.HOSTS, Stream.MAPS, Stream.ASSIGNMENTS), realm._on_fact, Start.ALL)
             realm.core = await ends.enter_async_context(realm.map_server("core", TOWN))
             realm.fallback = await ends.enter_async_context(realm.map_server("fallback", f"{FIELD},pay_fild03,prt_fild08"))
             for server in (realm.core, realm.fallback):
                 await server.ask("linked")
             ends.push_async_callback(realm._stop_clients)
-            await realm.add_hosts(hosts, ends)
+            ends.push_async_callback(realm._vanish_hosts)
+            await realm.add_hosts(hosts)
             yield realm
 
     def map_server(self, name: str, maps: str) -> "AsyncIterator[TwinProcess]":
@@ -108,18 +105,18 @@ class Realm:
         bridge = f"127.0.0.1:{self.ports['maps']}"
         return TwinProcess.started("map", "--char", bridge, "--maps", maps, "--port", port, *WARPS, *AUTOSAVE)  # type: ignore[return-value]
 
-    async def add_hosts(self, count: int, ends: AsyncExitStack) -> None:
+    async def add_hosts(self, count: int) -> None:
         for number in range(len(self.hosts), len(self.hosts) + count):
             bridge = f"127.0.0.1:{self.ports['hosts']}"
-            host = TwinHost(self.stack.url, f"host_{number}", bridge, number=number, words=(*WARPS, *AUTOSAVE))
+            host = TwinHost(self.stack.url, f"host_{number}", bridge, number=number, words=self.host_words)
             self.hosts.append(host)
-            ends.push_async_callback(host.vanish)
             await host.come()
         await self.until(lambda: all(self.world.host(host.id).is_up for host in self.hosts), "all hosts are up")
 
     async def enter(self, number: int) -> TwinClient:
         """Player `number`, from 0, comes into the game."""
-        client = TwinClient(await self.char.login(2_000_001 + number), name=f"Twin{number + 1:03}".encode())
+        who = person(number)
+        client = TwinClient(await self.char.login(who.account_id), name=who.name, local_ip=address_of(number))
         self.clients.append(client)
         await client.enter()
         return client
@@ -134,10 +131,29 @@ class Realm:
         for client in clients:
             await client.until(lambda client=client: client.core.map == FIELD and client.core.standing, WAIT_S)
 
+    async def loads_after(self, clients: Sequence[TwinClient], act: Callable[[], None]) -> list[float]:
+        """Does it, waits until each of them loaded a map and stands on it; ms from the act to the first load, one a client."""
+        before = [(len(client.core.loads), client.shell.now_ms()) for client in clients]
+        act()
+        for client, (loads, _) in zip(clients, before, strict=True):
+            await client.until(
+                lambda c=client, n=loads: (len(c.core.loads) > n and c.core.standing) or c.core.disconnects, WAIT_S
+            )
+        assert self.undisturbed(), [client.core.disconnects for client in clients if client.core.disconnects]
+        return [c.core.loads[loads][0] - at_ms for c, (loads, at_ms) in zip(clients, before, strict=True)]
+
     def serving(self, name: MapName = FIELD) -> TwinHost | None:
         """Who serves a map by the log; None: the VPS."""
         assign = self.world.map(name).assign
         return next((host for host in self.hosts if assign is not None and assign.host == host.id), None)
+
+    def said(self, kind: type[E]) -> list[E]:
+        """Every event of this kind in the log so far."""
+        return [fact.event for fact in self.facts if isinstance(fact.event, kind)]
+
+    @property
+    def moved(self) -> list[MapMoved]:
+        return self.said(MapMoved)
 
     async def hosted(self, name: MapName = FIELD, *, warm: bool = True) -> TwinHost:
         """Waits until a host serves the map in truth, and its first backup is ready."""
@@ -175,6 +191,41 @@ class Realm:
         """To a service of the stack; a killed one is started again."""
         os.kill(self.pid(name), number)
 
+    async def emptied(self, server: TwinProcess) -> None:
+        """Waits until a map-server has no player any more."""
+        async with asyncio.timeout(WAIT_S):
+            while await server.ask("players"):  # noqa: ASYNC110 - it is another process's
+                await asyncio.sleep(POLL_S)
+
+    def ban(self, host: HostId) -> None:
+        at_ms = Clock().now_ms()
+        self._order(OpsBan(host=host, at_ms=at_ms, until_ms=None, reason="a test", by="test"))
+
+    def drain(self, host: HostId) -> None:
+        self._order(OpsDrain(host=host, at_ms=Clock().now_ms(), draining=True, by="test"))
+
+    def _order(self, event: Event) -> None:
+        self.bus.submit(Append(event, None), lambda _write, _outcome: None)
+
+    async def status(self, name: str) -> dict[str, Any]:
+        """/statusz of a service."""
+        return await asyncio.to_thread(self.stack.status, name)
+
+    async def attack(self, clients: Sequence[TwinClient], times: int = 1) -> None:
+        """10 zeny a time and player; returns when each has been told."""
+        wanted = [client.core.zeny + 10 * times for client in clients]
+        for client in clients:
+            for _ in range(times):
+                client.attack()
+        for client, zeny in zip(clients, wanted, strict=True):
+            await client.until(lambda c=client, z=zeny: c.core.zeny == z)
+
+    async def kept(self, clients: Sequence[TwinClient]) -> None:
+        """Waits until the char-server has of each what its player sees."""
+        for client in clients:
+            core = client.core
+            await self.char.ask("wait_saved", char=core.who.char_id, zeny=core.zeny, base_exp=core.base_exp)
+
     def undisturbed(self) -> bool:
         """No client of all lost its connection or had to make another."""
         return not any(client.core.disconnects or client.core.reconnects for client in self.clients)
@@ -186,48 +237,18 @@ class Realm:
         """What a service said."""
         return (self.stack.options.store / "log" / f"{name}-0.log").read_text()
 
+    async def _vanish_hosts(self) -> None:
+        await asyncio.gather(*(host.vanish() for host in self.hosts))
+
     async def _stop_clients(self) -> None:
         for client in self.clients:
             await client.stop()
 
     def _on_fact(self, fact: Fact) -> None:
+        self.facts.append(fact)
         self.world.apply(fact)
-        if isinstance(fact.event, MapMoved):
-            self.moved.append(fact.event)
 
 
-def free_ports(*names: str) -> dict[str, int]:
-    """A free port for each; all held at once, so that they differ."""
-    import socket
-
-    sockets = {name: socket.create_server(("127.0.0.1", 0)) for name in names}
-    ports = {name: each.getsockname()[1] for name, each in sockets.items()}
-    for each in sockets.values():
-        each.close()
-    return ports
-
-
-def healthz(port: int) -> dict[str, object]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as answer:
-        found: dict[str, object] = json.load(answer)
-    return found
-
-
-def _environ(char_port: int, ports: dict[str, int]) -> dict[str, str]:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("KAFRA_", "NOTIFY_SOCKET"))}
-    at = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
-    return (
-        plain
-        | FAST
-        | {
-            "KAFRA__BRIDGE__CHAR_SERVER": f"127.0.0.1:{char_port}",
-            "KAFRA__BRIDGE__MAP_SERVERS": at["maps"],
-            "KAFRA__BRIDGE__HOSTS": at["hosts"],
-            "KAFRA__BRIDGE__RELAYS": at["relays"],
-            "KAFRA__RELAY__BRIDGE": at["relays"],
-            "KAFRA__RELAY__LISTEN": at["front"],
-            "KAFRA__RELAY__PUBLIC": at["front"],
-            "KAFRA__VPS__CORE": at["core"],
-            "KAFRA__VPS__FALLBACK": at["fallback"],
-        }
-    )
+def address_of(number: int) -> str:
+    """Where player `number` comes from."""
+    return f"127.77.{number // 250}.{number % 250 + 1}"

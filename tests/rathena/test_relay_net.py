@@ -2,7 +2,9 @@
 
 import asyncio
 import struct
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -342,3 +344,27 @@ async def test_a_relay_that_ends_tells_its_clients(tmp_path: Path):
         assert client.packets[-1] == dismissed(1)
         assert await town.bridge.hears(Closed, conn=conn, reason="the relay ends")
         assert server.last.eof
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        test_a_player_logs_in_plays_and_quits,
+        test_a_portal_leads_to_another_server_and_the_client_keeps_its_connection,
+        test_a_killed_server_is_a_map_change_to_its_players,
+        test_half_a_packet_of_a_dying_server_never_reaches_the_client,
+        test_hold_ends_the_server_s_connection_after_what_was_sent,
+        test_a_server_that_does_not_close_is_cut_so_that_hold_is_answered,
+        test_a_server_that_refuses_or_is_not_there_is_said_and_the_next_is_tried,
+        test_a_refused_client_is_told_the_code_before_the_close,
+        test_a_bridge_that_comes_back_is_told_everything_and_players_play_on_meanwhile,
+        test_a_client_that_does_not_read_stops_its_server_and_nobody_else,
+        test_everything_arrives_through_a_slow_reader_in_order,
+        test_garbage_of_a_server_costs_that_server,
+        test_a_relay_that_ends_tells_its_clients,
+    ],
+)
+def test_the_same_on_the_loop_a_relay_runs_on(scenario: Callable[[Path], Coroutine[Any, Any, None]], tmp_path: Path):
+    uvloop = pytest.importorskip("uvloop")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scenario(tmp_path))

@@ -102,7 +102,7 @@ def test_a_server_that_ends_does_not_tell_the_client_which_is_held(code: int):
     play.server_lost()
 
     assert going == (seen(1) + seen(2), b"", [], [])
-    assert play.told == [ServerLost(conn=1, switch=1, map="prontera", x=100, y=200)]
+    assert play.told == [ServerLost(conn=1, switch=1, map="prontera", x=100, y=200, code=code)]
     assert play.session.phase is Phase.HELD
 
 

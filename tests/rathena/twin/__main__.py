@@ -41,7 +41,10 @@ async def _char(options: argparse.Namespace, log: TextIO) -> int:
 
 
 async def _map(options: argparse.Namespace, log: TextIO) -> int:
-    twins = [TwinMap(config, listen_port=port, note=_writer(log, str(config.maps))) for config, port in _configs(options)]
+    twins = [
+        TwinMap(config, listen_port=port, note=_writer(log, str(config.maps)), records=options.records)
+        for config, port in _configs(options)
+    ]
     for twin in twins:
         await twin.start()
 
@@ -125,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     map_.add_argument("--host", default="", help="a host's: its link to the bridge begins with this name")
     map_.add_argument("--warp", action="append", default=[], help="map,x,y=map,x,y")
     map_.add_argument("--set", action="append", default=[], help="a time of MapConfig: autosave_ms=1000")
+    map_.add_argument("--records", type=Path, help="a directory: every byte, a file for each connection and direction")
     for one in (char, map_):
         one.add_argument("--port", type=int, default=0)
         one.add_argument("--log", type=Path, help="events as JSON lines")

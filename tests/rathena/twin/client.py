@@ -12,7 +12,7 @@ from tests.rathena.twin.shell import Shell
 
 class TwinClient:
     """address: where to connect to; without it the ticket's (a relay's public address, where a bridge gave it). name: of the
-    character, for chat."""
+    character, for chat. local_ip: where it comes from."""
 
     def __init__(
         self,
@@ -22,10 +22,11 @@ class TwinClient:
         name: bytes = b"Twin",
         load_ms: int = 0,
         tick_ms: int = TICK_MS,
+        local_ip: str | None = None,
     ) -> None:
         self.ticket, self.name = ticket, name
         self.core = ClientCore(ticket, address or (ticket.ip, ticket.port), load_ms=load_ms, tick_ms=tick_ms)
-        self.shell = Shell(self.core, MAP_TO_CLIENT)
+        self.shell = Shell(self.core, MAP_TO_CLIENT, local_ip=local_ip)
 
     def start(self) -> None:
         """Connects and goes on by itself."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any, Final
@@ -131,6 +132,10 @@ def char_orders(char: TwinChar) -> dict[str, Answer]:
         """ids: as numbers; without, all. Newest LOG_LINES_MAX."""
         return [_arrived(line) for line in store.arrived(*order.get("ids", ()))[-LOG_LINES_MAX:]]
 
+    async def arrivals(order: dict[str, Any]) -> Any:
+        """How often each packet id came, of one character or of anybody."""
+        return Counter(f"{line.packet_id:04x}" for line in store.arrived(char_id=order.get("char")))
+
     async def slots(order: dict[str, Any]) -> Any:
         found = char.core.slots.values()
         return [{"number": s.number, "port": s.port, "maps": [m.decode() for m in s.maps], "users": s.users} for s in found]
@@ -141,7 +146,7 @@ def char_orders(char: TwinChar) -> dict[str, Answer]:
     async def drop_slot(order: dict[str, Any]) -> Any:
         char.drop_slot(order["number"])
 
-    orders = (login, saved, wait_saved, online, save_counts, saves, log, slots, kick, drop_slot)
+    orders = (login, saved, wait_saved, online, save_counts, saves, log, arrivals, slots, kick, drop_slot)
     return {order.__name__: order for order in orders}
 
 

@@ -2,6 +2,7 @@
 `await twin.start()`."""
 
 import dataclasses
+from pathlib import Path
 
 from libs.rathena.tables import CHAR_TO_MAP, CLIENT_TO_MAP
 from tests.rathena.twin.effects import Exit, Note, quiet
@@ -16,10 +17,10 @@ class TwinMap:
     """port: where it listens for clients. The address it tells the char-server is the config's; where that has port 0, the
     one it listens on."""
 
-    def __init__(self, config: MapConfig, *, listen_port: int = 0, note: Note = quiet) -> None:
+    def __init__(self, config: MapConfig, *, listen_port: int = 0, note: Note = quiet, records: Path | None = None) -> None:
         self._config, self._listen_port, self._note = config, listen_port, note
         self.core = MapCore(config, note=note)
-        self.shell = Shell(self.core, CLIENT_TO_MAP, CHAR_TO_MAP)
+        self.shell = Shell(self.core, CLIENT_TO_MAP, CHAR_TO_MAP, records=records)
         self.port = 0
 
     async def start(self) -> None:

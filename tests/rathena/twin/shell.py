@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
 from libs.rathena.framing import BadStream, Splitter
@@ -38,6 +40,7 @@ class _Connection(asyncio.Protocol):
         self.shell.opened(self)
 
     def data_received(self, data: bytes) -> None:
+        self.shell.record(self.link, "in", data)
         try:
             packets = self.splitter.feed(data)
         except BadStream as bad:
@@ -50,9 +53,18 @@ class _Connection(asyncio.Protocol):
 
 
 class Shell:
-    """link_table: what the peers of accepted connections say; dial_table: what those say that the core dials."""
+    """link_table: what the peers of accepted connections say; dial_table: what those say that the core dials. local_ip: where
+    dialled connections come from. records: a directory for every byte, a file for each connection and direction."""
 
-    def __init__(self, core: Core, link_table: Table, dial_table: Table | None = None) -> None:
+    def __init__(
+        self,
+        core: Core,
+        link_table: Table,
+        dial_table: Table | None = None,
+        *,
+        local_ip: str | None = None,
+        records: Path | None = None,
+    ) -> None:
         self.core = core
         self.exited: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self.broken_streams: list[BadStream] = []
@@ -66,9 +78,16 @@ class Shell:
         self._timer_ms = -1
         self._loop = asyncio.get_running_loop()
         self._started = time.monotonic()
+        self._local = (local_ip, 0) if local_ip else None
+        self._records = records
 
     def now_ms(self) -> int:
         return int((time.monotonic() - self._started) * 1_000)
+
+    def record(self, link: int, direction: str, data: bytes) -> None:
+        if self._records is not None:
+            with (self._records / f"{os.getpid()}-{link}.{direction}").open("ab") as file:
+                file.write(data)
 
     async def listen(self, host: str, port: int) -> int:
         """The port. Accepted connections have numbers from 1."""
@@ -150,7 +169,9 @@ class Shell:
             connection = self._connections.get(link)
             if connection is None or connection.transport is None or connection.transport.is_closing():
                 continue
-            connection.transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+            data = parts[0] if len(parts) == 1 else b"".join(parts)
+            self.record(link, "out", data)
+            connection.transport.write(data)
             if connection.transport.get_write_buffer_size() > BUFFER_BYTES_MAX:
                 connection.transport.abort()
         pending.clear()
@@ -172,7 +193,7 @@ class Shell:
         make = lambda: _Connection(self, dial.to, self._dial_table)  # noqa: E731
         try:
             async with asyncio.timeout(DIAL_TIMEOUT_S):
-                await self._loop.create_connection(make, dial.ip, dial.port)
+                await self._loop.create_connection(make, dial.ip, dial.port, local_addr=self._local)
         except (OSError, TimeoutError):
             self.run(self.core.closed(dial.to, self.now_ms()))
 

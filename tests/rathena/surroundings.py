@@ -1,0 +1,71 @@
+"""What surrounds a realm: free ports, settings quicker than the shipped ones, a stack whose services can be asked."""
+
+import json
+import os
+import socket
+import urllib.request
+from typing import Any
+
+from services.ops.stack import Stack, StackOptions
+
+FAST = {
+    "KAFRA__HOST_REQUIREMENTS__MAX_DISCONNECTS_PER_HOUR": "1000",
+    "KAFRA__HOST_REQUIREMENTS__SLOT_RAM_MB": "64",
+    "KAFRA__FAILOVER__SILENCE_MS": "1000",
+    "KAFRA__FAILOVER__SUSPICION_MS": "300",
+    "KAFRA__FAILOVER__REFILL_INTERVAL_S": "1",
+    "KAFRA__REBALANCE__MIN_DWELL_S": "3600",
+    "KAFRA__REBALANCE__COOL_DOWN_S": "1",
+    "KAFRA__MONITORING__HEARTBEAT_BUSY_MS": "200",
+    "KAFRA__MONITORING__HEARTBEAT_IDLE_MS": "400",
+    "KAFRA__SECURITY__CHECK_INTERVAL_S": "1",
+    "KAFRA__RELAY__MAX_CONNECTIONS_PER_ADDRESS": "1000",
+}
+
+
+class WatchedStack(Stack):
+    """A `Stack` that gives each service a health port of its own. ports: in the order of the children."""
+
+    def __init__(self, options: StackOptions) -> None:
+        super().__init__(options)
+        self.ports: list[int] = []
+
+    def environ(self) -> dict[str, str]:
+        self.ports.append(free_ports("health")["health"])
+        return super().environ() | {"KAFRA_HEALTH_PORT": str(self.ports[-1])}
+
+    def status(self, name: str) -> dict[str, Any]:
+        """/statusz of the first of this name."""
+        port = self.ports[self.options.only.index(name)]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/statusz", timeout=5) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+
+def free_ports(*names: str) -> dict[str, int]:
+    """A free port for each; all held at once, so that they differ."""
+    sockets = {name: socket.create_server(("127.0.0.1", 0)) for name in names}
+    ports = {name: each.getsockname()[1] for name, each in sockets.items()}
+    for each in sockets.values():
+        each.close()
+    return ports
+
+
+def environ(char_port: int, ports: dict[str, int]) -> dict[str, str]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("KAFRA_", "NOTIFY_SOCKET"))}
+    at = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
+    return (
+        plain
+        | FAST
+        | {
+            "KAFRA__BRIDGE__CHAR_SERVER": f"127.0.0.1:{char_port}",
+            "KAFRA__BRIDGE__MAP_SERVERS": at["maps"],
+            "KAFRA__BRIDGE__HOSTS": at["hosts"],
+            "KAFRA__BRIDGE__RELAYS": at["relays"],
+            "KAFRA__RELAY__BRIDGE": at["relays"],
+            "KAFRA__RELAY__LISTEN": at["front"],
+            "KAFRA__RELAY__PUBLIC": at["front"],
+            "KAFRA__VPS__CORE": at["core"],
+            "KAFRA__VPS__FALLBACK": at["fallback"],
+        }
+    )
