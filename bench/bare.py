@@ -143,10 +143,9 @@ class End(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         if self.other is None:
-            self.other = End(self)
-            self._connecting = asyncio.ensure_future(
-                asyncio.get_running_loop().create_connection(lambda: cast(End, self.other), "127.0.0.1", self._to_port)
-            )
+            self.other = other = End(self)
+            connecting = asyncio.get_running_loop().create_connection(lambda: other, "127.0.0.1", self._to_port)
+            self._connecting = asyncio.ensure_future(connecting)
         else:
             self.other.flush()
 

@@ -21,6 +21,7 @@ from bench.plan import Plan
 from bench.standins import LOCAL, WAIT_S, CharServer, Host, Relay, Who
 from libs.bus.nats import connect
 from libs.events import HostId, MapName, SaveCheck, SaveVerdict
+from libs.events.names import Plain
 
 HOSTS = 10
 PLAYERS = 200
@@ -153,7 +154,7 @@ async def _measure(plan: Plan, town: Town, process: psutil.Process, check_us: fl
 
 async def _check_us(url: str, count: int) -> float:
     """A validator's answer about a character, asked one at a time as the bridge asks, p50."""
-    state = {"base_level": 50, "job_level": 30, "base_exp": 0, "job_exp": 0, "zeny": 5_000, "hp": 1, "sp": 1}
+    state: dict[str, Plain] = {"base_level": 50, "job_level": 30, "base_exp": 0, "job_exp": 0, "zeny": 5_000, "hp": 1, "sp": 1}
     check = SaveCheck(
         host=HostId("host_00000"),
         map=MapName("bench_00"),
