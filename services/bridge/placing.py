@@ -226,6 +226,8 @@ class Placing:
         if player.owner is not asker:
             player.owner = None
         player.bound = player.auth = None
+        if asked is None:
+            self._dismiss_asker(player)
         player.asked, player.asker = asked, asker
         state.enter_phase(player, Phase.CHANGING)
         request = ChangeMapServer(
@@ -244,8 +246,15 @@ class Placing:
         )
         state.up(request.pack())
 
+    def _dismiss_asker(self, player: Player) -> None:
+        """Whoever waits for a 2b06 about him waits no more: he is somewhere else, or nowhere. A map-server that is never answered
+        keeps him for ever, and lets nobody of this account in again."""
+        asked, asker, player.asked, player.asker = player.asked, player.asker, None, None
+        if asked is not None and asker is not None and self._state.is_linked(asker):
+            self._state.down(asker, (_unchanged if player.owner is asker else _changed)(asked).pack())
+
     def on_change_request(self, node: Node, packet: bytes) -> None:
-        """2b05 of a map-server: its player steps into a map it has not loaded."""
+        """2b05 of a map-server: its player steps into a map it has not loaded. shown1 is 0 of one whom an earlier bridge placed."""
         asked = ChangeMapServer.unpack(packet)
         player = self._state.players.by_char.get(asked.char_id)
         if player is not None and player.expected == node.server:  # it repeats what the bridge before this one has not answered
@@ -390,6 +399,7 @@ class Placing:
         self._said.gone(player)
         self.done.append(player)
         self._state.enter_phase(player, Phase.LEAVING)
+        self._dismiss_asker(player)
 
     def forget(self, player: Player) -> None:
         self._said.gone(player)
@@ -485,7 +495,7 @@ class Placing:
                 self.change(player)
         elif player.phase is Phase.CHANGING:
             if waited_ms > ENTER_MS:
-                self.change(player)
+                self.change(player, player.asked, player.asker)
         elif player.phase is Phase.ARRIVING:
             if waited_ms > ARRIVE_MS:
                 self._refuse(player, NO_ENTRY)
