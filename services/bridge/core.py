@@ -68,6 +68,8 @@ class Bridge:
         self._following: World | None = None
         self._vps_asks: dict[int, Node] = {}
         self._logged_in: set[int] = set()
+        self.on_stepped: Callable[[], None] = lambda: None
+        """Called when the bus's shell has stepped the core: there may be effects to take."""
 
     def take(self) -> list[Effect]:
         """What to do now, in order. Players whose moves ended are told to Serving first."""
@@ -75,6 +77,7 @@ class Bridge:
         if not self.gate.bus_up:
             for _ in self.gate.take():  # there is nobody to ask; what may pass without passes
                 raise AssertionError("asked without a bus")
+            self._on_drained()
         effects, self.state.out = self.state.out, []
         return effects
 
@@ -133,7 +136,13 @@ class Bridge:
     def step(self, now_ms: int) -> Iterator[BusEffect]:
         self.state.now_ms = now_ms
         yield from self.gate.take()
+        self._on_drained()
         yield from self.said.take()
+        self.on_stepped()
+
+    def _on_drained(self) -> None:
+        while self.gate.drained:
+            self.placing.checked(self.gate.drained.pop())
 
     # -- time ----------------------------------------------------------------------------------------------------------
 

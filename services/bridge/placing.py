@@ -230,6 +230,13 @@ class Placing:
             self._dismiss_asker(player)
         player.asked, player.asker = asked, asker
         state.enter_phase(player, Phase.CHANGING)
+        player.postponed = asked is not None and self._gate.waits(player)
+        if not player.postponed:
+            self._request_change(player)
+
+    def _request_change(self, player: Player) -> None:
+        """2b05. The char-server reads the character at once, so what he was saved with before has to be there by then."""
+        rules, asked = self._state.rules, player.asked
         request = ChangeMapServer(
             account_id=player.account_id,
             char_id=player.char_id,
@@ -238,13 +245,13 @@ class Placing:
             map=asked.map if asked else player.map,
             x=asked.x if asked else player.x,
             y=asked.y if asked else player.y,
-            dest_ip=state.rules.front_ip,
-            dest_port=state.rules.front_port,
+            dest_ip=rules.front_ip,
+            dest_port=rules.front_port,
             sex=player.sex,
             client_ip=player.client_ip,
             group_id=player.group_id,
         )
-        state.up(request.pack())
+        self._state.up(request.pack())
 
     def _dismiss_asker(self, player: Player) -> None:
         """Whoever waits for a 2b06 about him waits no more: he is somewhere else, or nowhere. A map-server that is never answered
@@ -254,7 +261,7 @@ class Placing:
             self._state.down(asker, (_unchanged if player.owner is asker else _changed)(asked).pack())
 
     def on_change_request(self, node: Node, packet: bytes) -> None:
-        """2b05 of a map-server: its player steps into a map it has not loaded. shown1 is 0 of one whom an earlier bridge placed."""
+        """2b05 of a map-server: its player steps into a map it has not loaded."""
         asked = ChangeMapServer.unpack(packet)
         player = self._state.players.by_char.get(asked.char_id)
         if player is not None and player.expected == node.server:  # it repeats what the bridge before this one has not answered
@@ -458,6 +465,10 @@ class Placing:
             self.place(player)
         elif player.phase in (Phase.HOLDING, Phase.HELD):
             self._state.tell(player, Hold(conn=player.conn))
+        elif player.phase is Phase.PLAYING and player.switch == placed.switch:
+            player.map, player.x, player.y = placed.map.encode("ascii", "replace"), placed.x, placed.y
+            self._said.at(player)
+            self.done.append(player)
 
     def adopt(self, player: Player, node: Node) -> bool:
         """Back to the node that has him, if both say so: the relay that his connection is to it, the node that it has him."""
@@ -467,6 +478,7 @@ class Placing:
             return False
         player.owner, player.expected = node, None
         self._state.enter_phase(player, Phase.PLAYING)
+        self.done.append(player)  # his map may be another's by now
         return True
 
     # -- time ----------------------------------------------------------------------------------------------------------
@@ -493,6 +505,11 @@ class Placing:
         elif player.phase is Phase.HOLDING:
             if waited_ms > (rules.check_ms if self._gate.waits(player) else rules.migration_timeout_ms):
                 self.change(player)
+        elif player.phase is Phase.CHANGING and player.postponed:
+            if not self._gate.waits(player) or waited_ms > rules.check_ms:
+                player.postponed = False
+                state.enter_phase(player, Phase.CHANGING)
+                self._request_change(player)
         elif player.phase is Phase.CHANGING:
             if waited_ms > ENTER_MS:
                 self.change(player, player.asked, player.asker)
@@ -503,6 +520,11 @@ class Placing:
         elif player.phase is Phase.LEAVING and waited_ms > LEAVE_MS:
             self._offline(player)
             self.forget(player)
+
+    def checked(self, player: Player) -> None:
+        """None of his saves waits any more."""
+        if self._state.busy.get(player.char_id) is player:
+            self.due(player)
 
     def _go_on(self, player: Player) -> None:
         if player.auth is not None:

@@ -38,7 +38,7 @@ class Player:
     whose word about him counts. bound: the node he is being placed on. expected: server that owned him before this bridge, or
     that server's link, began anew. auth: the char-server's 2afd, kept for one use. name: of the character, unpadded. map, x, y:
     where the client last was. entrance: where he was before he entered an instance. asker, asked: the node that asked for a
-    change of servers, and its words. since_ms: since when in this phase. saved: his final save was acknowledged. dismissed: his
+    change of servers, and its words; postponed: not passed on yet, what it saved before passes first. since_ms: since when in this phase. saved: his final save was acknowledged. dismissed: his
     server told him to go with this code of 0081, as it tells everybody when it ends. attempts: placements that failed in a row.
     base_level, job_level, zeny: as last loaded. told_map: the map he was last said to be on. successor: who waits for him to
     be gone.
@@ -70,6 +70,7 @@ class Player:
     entrance: tuple[bytes, int, int] | None = None
     asker: Node | None = None
     asked: ChangeMapServer | None = None
+    postponed: bool = False
     since_ms: int = 0
     saved: bool = False
     dismissed: int | None = None

@@ -58,6 +58,8 @@ class SaveGate:
         self._waiting: dict[int, Waiting] = {}
         self._accepted: dict[int, Accepted] = {}
         self._asks = 0
+        self.drained: list[Player] = []
+        """Players none of whose saves waits any more; taken by the core."""
         self.bus_up = False
         self.passed_bytes = 0
 
@@ -140,6 +142,7 @@ class SaveGate:
             waiting.packets.popleft()
             self._pass(waiting.player, packet)
         self._waiting.pop(waiting.player.char_id, None)
+        self.drained.append(waiting.player)
         return None
 
     def _question(self, waiting: Waiting, packet: bytes) -> SaveCheck | None:
