@@ -84,10 +84,11 @@ class Bridge:
     def _settle(self) -> None:
         while self.placing.done:
             player = self.placing.done.pop()
-            if player.char_id not in self.state.players.by_char:
-                self._mux.groups.forget(player.char_id)
             self.serving.on_done(player)
-            self.serving.settle(player)
+            if self.state.players.by_char.get(player.char_id) is player:
+                self.serving.settle(player)
+            elif player.char_id not in self.state.players.by_char:
+                self._mux.groups.forget(player.char_id)
 
     # -- the bus: a Core -----------------------------------------------------------------------------------------------
 

@@ -202,7 +202,8 @@ class Placing:
             return
         if message.ok:
             player.attempts = 0
-            self._state.enter_phase(player, Phase.PLAYING)
+            if player.owner is not None:  # else that server's link has ended meanwhile, and he is expected back
+                self._state.enter_phase(player, Phase.PLAYING)
         else:
             self._fail(player)
 
@@ -254,8 +255,8 @@ class Placing:
         self._state.up(request.pack())
 
     def _dismiss_asker(self, player: Player) -> None:
-        """Whoever waits for a 2b06 about him waits no more: he is somewhere else, or nowhere. A map-server that is never answered
-        keeps him for ever, and lets nobody of this account in again."""
+        """Whoever waits for a 2b06 about him waits no more: he is somewhere else, or nowhere. A map-server that is never
+        answered keeps him for ever, and lets nobody of this account in again."""
         asked, asker, player.asked, player.asker = player.asked, player.asker, None, None
         if asked is not None and asker is not None and self._state.is_linked(asker):
             self._state.down(asker, (_unchanged if player.owner is asker else _changed)(asked).pack())

@@ -1,13 +1,11 @@
-"""The bridge's core in a made-up world, by a seed: python -m tests.rathena.sim_bridge --seed 7 | --seeds 1..200
+"""The bridge's core in a made-up world, by a seed: python -m tests.rathena.sim_chaos --seed 7
 
 A virtual clock; a char-server, map-servers of the VPS and of hosts, a relay with clients, a bus, all models that are late by
 chance, in order on each link. Things break at random for a while, then everything is whole again: whoever is in the game has to
 end up playing on the server that serves his map. What must hold on the way: `witness`. Breaking things: `sim_chaos`.
 """
 
-import argparse
 import random
-import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +19,6 @@ from libs.link.messages import RelaySays
 from libs.rathena.layout import shipped
 from services.bridge.core import Bridge
 from services.bridge.effects import Cut, Down, Effect, Tell, Up
-from services.bridge.players import Phase
 from services.bridge.state import Rules
 from tests.rathena.sim_models import ModelChar, ModelServer, fresh_status
 from tests.rathena.sim_relay import Client, ModelRelay
@@ -71,8 +68,11 @@ class World:
         self.char = ModelChar(self)
         self.relay = ModelRelay(self)
         self.assigned: dict[str, Fact] = {}
+        self.hosts: dict[int, str | None] = {}
         self.servers = [ModelServer(self, "", 101, (TOWN,)), ModelServer(self, "", 102, FIELDS)]
-        self.servers += [ModelServer(self, f"host{n}", 110 + 10 * n + m, (name,)) for n in range(3) for m, name in enumerate(FIELDS)]
+        self.servers += [
+            ModelServer(self, f"host{n}", 110 + 10 * n + m, (name,)) for n in range(3) for m, name in enumerate(FIELDS)
+        ]
         self.links: dict[int, ModelServer] = {}
         self.char_up = self.bus_up = False
         self.witness: Witness
@@ -113,9 +113,18 @@ class World:
             if isinstance(effect, Ask):
                 self.later(self.random.randint(1, 60), self._answer, self.witness, effect)
             elif isinstance(effect, Append) and isinstance(effect.event, MapMoved):
-                self.moved.append(effect.event)
-                self.tell(f"moved {effect.event.map}: {effect.event.outcome} to {effect.event.to}, tenure {effect.event.tenure}")
+                self._moved(effect.event)
+                self.tell(
+                    f"moved {effect.event.map}: {effect.event.outcome} to {effect.event.to}, tenure {effect.event.tenure}"
+                )
         self.perform(effects)
+
+    def _moved(self, moved: MapMoved) -> None:
+        assert moved.tenure in self.hosts, f"{moved.map} moved in tenure {moved.tenure}, which nobody wrote"
+        meant = self.hosts[moved.tenure]
+        assert moved.to == (meant if moved.outcome == "moved" else None), f"{moved.map} went to {moved.to}, {meant} was meant"
+        assert 0 <= moved.players <= PLAYERS, f"{moved.players} players of {PLAYERS} moved"
+        self.moved.append(moved)
 
     def _answer(self, witness: Witness, ask: Ask) -> None:
         if witness is not self.witness:
@@ -286,7 +295,7 @@ class World:
     def bus_connects(self) -> None:
         if not self.bus_up:
             self.witness.bridge.begin_following()
-            for fact in self.assigned.values():
+            for fact in sorted(self.assigned.values(), key=lambda fact: fact.seq):
                 self.do("on_fact", fact)
             self.do("on_caught_up")
             self.bus_up = True
@@ -301,6 +310,7 @@ class World:
     def assign(self, name: str, host: str | None) -> None:
         self._seq += 1
         self.tell(f"assign {name} to {host}, tenure {self._seq}")
+        self.hosts[self._seq] = host
         self.assigned[name] = fact = Fact(Stream.ASSIGNMENTS, self._seq, _assign(name, host, self.now_ms))
         if self.bus_up:
             self.post("bus", self.do, "on_fact", fact)

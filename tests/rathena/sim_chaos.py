@@ -106,9 +106,8 @@ class Chaos:
             return
         world.tell(f"kill {server.host or 'vps'} {server.maps}")
         server.alive = server.frozen = False
-        if server.link:
-            link = server.link
-            server.link = 0
+        link, server.link = server.link, 0
+        if link in world.links:
             world.break_link(link, tell_bridge=True)
         for client in world.relay.clients:
             if client.server is server:
@@ -201,6 +200,8 @@ class Chaos:
                     client.where = ("", 0, 0)
                     world.relay.connect(client)
             if not (wrong := self.wrong()):
+                refused = sum(client.refused for client in world.relay.clients)
+                assert self.may_refuse or not refused, f"{refused} players were sent away without need"
                 return
         raise AssertionError(f"still after {SETTLE_MS / 1000:g} s: {'; '.join(wrong)}")
 
@@ -217,7 +218,9 @@ class Chaos:
         for client in world.relay.clients:
             player = state.players.by_char.get(client.char_id)
             if player is None or player.phase is not Phase.PLAYING or player.owner is None:
-                found.append(f"{client.account_id} is {player and player.phase} on {player and player.owner}")
+                found.append(
+                    f"{client.account_id} is {player and player.phase} on {player and player.owner and player.owner.server}"
+                )
                 continue
             server = world.links.get(player.owner.link)
             guest = server.guests.get(client.account_id) if server is not None else None
@@ -225,6 +228,14 @@ class Chaos:
                 found.append(f"{client.account_id} on {player.map!r} is with {player.owner.server}")
             elif client.server is not server or guest is None or guest.state != "playing" or guest.client is not client:
                 found.append(f"{client.account_id}: relay and {player.owner.server} disagree ({guest and guest.state})")
+        ghosts = [
+            f"{account} {guest.state} on {server.host or 'vps'} {server.maps}"
+            for server in world.servers
+            for account, guest in server.guests.items()
+            if guest.client is None or guest.client.server is not server
+        ]
+        if ghosts:
+            found.append(f"ghosts: {ghosts}")
         if world.witness.bridge.serving.moving:
             found.append(f"moves still open: {sorted(world.witness.bridge.serving.moving)}")
         return found
@@ -241,6 +252,10 @@ def run(seed: int) -> Chaos:
     return chaos
 
 
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.rathena.sim_chaos", description=__doc__)
     parser.add_argument("--seed", type=int)
@@ -255,11 +270,11 @@ def main() -> int:
             chaos = run(seed)
             tried += chaos.tried
             if given.story:
-                print("\n".join(chaos.world.story))
+                _say("\n".join(chaos.world.story))
         except AssertionError as error:
             failed += 1
-            print(error)
-    print(f"{failed} failed in {time.perf_counter() - started_s:.1f} s; {dict(tried)}")
+            _say(str(error))
+    _say(f"{failed} failed in {time.perf_counter() - started_s:.1f} s; {dict(tried)}")
     return 1 if failed else 0
 
 

@@ -28,6 +28,9 @@ from tests.rathena.twin.people import person, status_of
 if TYPE_CHECKING:
     from tests.rathena.sim_bridge import World
 
+FINAL_RETRY_MS = 60_000
+
+
 def exp_of(status: bytes) -> int:
     return integer(shipped(), CHARACTER, status, "base_exp")
 
@@ -238,7 +241,13 @@ class ModelServer:
             self.guests.pop(guest.account_id)
         elif guest.state == "playing":
             guest.state = "leaving"
+            self._save_finally(guest)
+
+    def _save_finally(self, guest: Guest) -> None:
+        """Again and again until somebody says that it is kept."""
+        if self.guests.get(guest.account_id) is guest and not self.frozen:
             self.save(guest, final=1)
+            self._world.later(FINAL_RETRY_MS, self._save_finally, guest)
 
     def play(self, guest: Guest) -> None:
         """He gains something, and is saved."""
