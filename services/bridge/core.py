@@ -5,7 +5,7 @@ after each input takes the effects from `take`. Parts: slot (linking up), upward
 and char-server), placing (players), serving (maps), saves (the gate), said (the bus).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 
 from libs.events import Event, Fact, HostId, MapAssign, Reply, Stream
 from libs.hosting.effects import Append, Ask, Outcome
@@ -362,7 +362,8 @@ class Bridge:
         self._orphans.pop(hello.relay, None)
         for placed in hello.players:
             self.placing.restore(peer, hello.relay, hello.region, placed)
-        self._close_all(hello.relay, frozenset(placed.conn for placed in hello.players))
+        entering = {player.conn for player in self.state.players if self.placing.is_entering(player)}
+        self._close_all(hello.relay, entering | {placed.conn for placed in hello.players})
         self._awaited.discard(hello.relay)
         if self.state.recovering and not self._awaited and self._known_once:
             self._end_recovery()
@@ -375,7 +376,7 @@ class Bridge:
     def relays(self) -> list[str]:
         return sorted({hello.relay for hello in self._relays.values()} | set(self._orphans))
 
-    def _close_all(self, relay: str, but: frozenset[int]) -> None:
+    def _close_all(self, relay: str, but: Set[int]) -> None:
         """Players of this relay whose clients it does not have."""
         for player in [player for player in self.state.players if player.relay == relay and player.conn not in but]:
             self.placing.closed(player)

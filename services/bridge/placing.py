@@ -62,6 +62,9 @@ class Placing:
         if old is None:
             self._begin(player)
             return
+        if self.is_entering(old) and (old.relay, old.conn, old.login_id1) == (relay, player.conn, player.login_id1):
+            self._again(old, peer)
+            return
         if old.successor is not None:
             self._refuse(old.successor, LOGGED_IN_ELSEWHERE)
         old.successor = player
@@ -72,6 +75,19 @@ class Placing:
             self.forget(old)
         else:
             self._leave(old)
+
+    def is_entering(self, player: Player) -> bool:
+        """The char-server is asked, or has let him in, and no map-server has him yet. What lets him in serves once, so he must
+        not be forgotten because his relay lost the bridge meanwhile: it says again that he arrived."""
+        return player.phase is Phase.ARRIVING or (player.auth is not None and player.told_map is None)
+
+    def _again(self, player: Player, peer: int) -> None:
+        players = self._state.players
+        players.remove(player)
+        player.peer = peer
+        players.add(player)
+        if player.phase is Phase.PLACING:
+            self.place(player)
 
     def _begin(self, player: Player) -> None:
         self._state.players.add(player)

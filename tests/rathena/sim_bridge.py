@@ -122,7 +122,8 @@ class World:
     def _moved(self, moved: MapMoved) -> None:
         assert moved.tenure in self.hosts, f"{moved.map} moved in tenure {moved.tenure}, which nobody wrote"
         meant = self.hosts[moved.tenure]
-        assert moved.to == (meant if moved.outcome == "moved" else None), f"{moved.map} went to {moved.to}, {meant} was meant"
+        allowed = (meant,) if moved.outcome == "moved" else (meant, None)
+        assert moved.to in allowed, f"{moved.map} went to {moved.to}, {meant} was meant"
         assert 0 <= moved.players <= PLAYERS, f"{moved.players} players of {PLAYERS} moved"
         self.moved.append(moved)
 

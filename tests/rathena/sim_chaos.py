@@ -128,6 +128,7 @@ class Chaos:
         if server.alive and not server.frozen:
             world.tell(f"freeze {server.host or 'vps'} {server.maps}")
             server.frozen = True
+            self.may_refuse |= not server.host  # the VPS is nobody's backup: after some seconds who enters there is told so
             world.later(world.random.randint(200, 6_000), self.thaw, server)
 
     def thaw(self, server: ModelServer) -> None:
