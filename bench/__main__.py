@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
+from bench.bridging import bridging
 from bench.choosing import choosing
 from bench.entering import entering
 from bench.failing import failing
@@ -31,6 +32,7 @@ BENCHES: dict[str, Measure] = {
     "heartbeats": hearing,
     "choose": choosing,
     "relay": relaying,
+    "bridge": bridging,
 }
 """A new bench goes here."""
 

@@ -11,6 +11,7 @@ from services.bridge.ending import NO_ENTRY, Ending
 from services.bridge.nodes import Node
 from services.bridge.placing import Placing
 from services.bridge.players import Phase, Player
+from services.bridge.portal import changed, let_go, unchanged
 from services.bridge.returning import adopt
 from services.bridge.saves import SaveGate
 from services.bridge.state import State
@@ -30,6 +31,7 @@ class Changing:
         state = self._state
         if asked is None:
             player.leave_instance()
+            let_go(state, player)
         if player.owner is not asker:
             player.owner = None
         player.bound = player.auth = None
@@ -60,10 +62,10 @@ class Changing:
             adopt(self._state, player, node)
         if player is None or player.owner is not node or player.account_id != asked.account_id:
             self._state.report("fenced", node, asked.packet_id, "moves a player it does not serve")
-            self._state.down(node, _unchanged(asked).pack())
+            self._state.down(node, unchanged(asked).pack())
         elif player.shown and (asked.login_id1, asked.login_id2) != player.shown:
             self._state.report("forged", node, asked.packet_id, "wrong session ids")
-            self._state.down(node, _unchanged(asked).pack())
+            self._state.down(node, unchanged(asked).pack())
         elif self._gate.waits(player):  # the saves the server made before it asked: the char-server goes by the last it has
             player.asked, player.asker, player.deferred = asked, node, True
             self._state.enter_phase(player, Phase.CHANGING)
@@ -79,7 +81,7 @@ class Changing:
         asked, asker = player.asked, player.asker
         player.asked = player.asker = None
         if asked is not None and asker is not None and self._state.is_linked(asker):
-            self._state.down(asker, (_changed(asked) if ack.accepted else _unchanged(asked)).pack())
+            self._state.down(asker, (changed(asked) if ack.accepted else unchanged(asked)).pack())
         if not ack.accepted:
             self._not_changed(player, asker)
             return True
@@ -164,33 +166,3 @@ class Changing:
             account_id=asked.account_id, login_id1=player.login_id1, login_id2=player.login_id2, client_ip=player.client_ip
         )
         self._state.up(real.pack())
-
-
-def _changed(asked: ChangeMapServer) -> ChangeMapServerAck:
-    """To the server that asked, in its own words: the ids made for it and the address it was told."""
-    return ChangeMapServerAck(
-        account_id=asked.account_id,
-        char_id=asked.char_id,
-        login_id1=asked.login_id1,
-        login_id2=asked.login_id2,
-        map=asked.map,
-        x=asked.x,
-        y=asked.y,
-        dest_ip=asked.dest_ip,
-        dest_port=asked.dest_port,
-    )
-
-
-def _unchanged(asked: ChangeMapServer) -> ChangeMapServerAck:
-    """Refused."""
-    return ChangeMapServerAck(
-        account_id=asked.account_id,
-        char_id=asked.char_id,
-        login_id1=0,
-        login_id2=asked.login_id2,
-        map=asked.map,
-        x=asked.x,
-        y=asked.y,
-        dest_ip=asked.dest_ip,
-        dest_port=asked.dest_port,
-    )

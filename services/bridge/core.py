@@ -83,6 +83,8 @@ class Bridge:
             strangers=self._strangers,
         )
         self._logged_in: set[int] = set()
+        self.on_stepped: Callable[[], None] = lambda: None
+        """Called when the bus's shell has stepped the core: there may be effects to take."""
 
     def take(self) -> list[Effect]:
         """What to do now, in order. Players whose moves ended are told to Serving first."""
@@ -90,18 +92,20 @@ class Bridge:
         if not self.gate.bus_up:
             for _ in self.gate.take():  # there is nobody to ask; what may pass without passes
                 raise AssertionError("asked without a bus")
+            self._on_drained()
         effects, self.state.out = self.state.out, []
         return effects
 
     def _settle(self) -> None:
         while self.ending.successors:
             self.placing.begin(self.ending.successors.pop())
-        while self.ending.done:
-            player = self.ending.done.pop()
-            if player.char_id not in self.state.players.by_char:
-                self._mux.groups.forget(player.char_id)
+        while self.state.done:
+            player = self.state.done.pop()
             self.serving.on_done(player)
-            self.serving.settle(player)
+            if self.state.players.by_char.get(player.char_id) is player:
+                self.serving.settle(player)
+            elif player.char_id not in self.state.players.by_char:
+                self._mux.groups.forget(player.char_id)
 
     # -- the bus: a Core -----------------------------------------------------------------------------------------------
 
@@ -150,7 +154,13 @@ class Bridge:
     def step(self, now_ms: int) -> Iterator[BusEffect]:
         self.state.now_ms = now_ms
         yield from self.gate.take()
+        self._on_drained()
         yield from self.said.take()
+        self.on_stepped()
+
+    def _on_drained(self) -> None:
+        while self.gate.drained:
+            self.staying.checked(self.gate.drained.pop())
 
     # -- time ----------------------------------------------------------------------------------------------------------
 

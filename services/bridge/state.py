@@ -48,6 +48,7 @@ class State:
     lost: maps whose server is gone -> since when; nobody gets them until it is decided who does, or too late.
     left_out: hosts that get no map for a while, whatever the log says, because their saves cannot be checked or players do not
     get in -> until when.
+    done: players whose move came to an end, or who may have to move; taken by the core after each input.
     busy: players not simply playing, by character. ids: 32 random bits each."""
 
     rules: Rules
@@ -60,6 +61,7 @@ class State:
     lost: dict[bytes, int] = field(default_factory=dict)
     left_out: dict[HostId, int] = field(default_factory=dict)
     busy: dict[int, Player] = field(default_factory=dict)
+    done: list[Player] = field(default_factory=list)
     recovering: bool = True
     now_ms: int = 0
     out: list[Effect] = field(default_factory=list)
