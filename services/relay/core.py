@@ -242,14 +242,6 @@ class Session:
 
     # -- the bridge -------------------------------------------------------------------------------------------------------
 
-    def on_message(self, message: say.Message, now_ms: float) -> Sequence[Effect]:
-        """An older switch, and whatever comes too late, is nobody's business any more."""
-        if isinstance(message, say.Serve):
-            return self.on_serve(message, now_ms)
-        if isinstance(message, say.Hold):
-            return self.on_hold(now_ms)
-        return self.end("refused", message.code) if isinstance(message, say.Refuse) else NOTHING
-
     def on_serve(self, serve: say.Serve, now_ms: float) -> Sequence[Effect]:
         """Whether the entry is swallowed is our own knowledge (`entered`); `resume` says the same where all is well."""
         if self.phase in (Phase.FIRST, Phase.CLOSED) or serve.switch <= self.player.switch:

@@ -18,7 +18,7 @@ from libs.link.peer import split, words
 from services.relay import wire
 from services.relay.connections import ClientSide, ServerSide, Side
 from services.relay.effects import Dial, Effect, EndClient, From, HangUp, Tell, ToClient, ToServer
-from services.relay.table import Table
+from services.relay.table import Table, obey
 
 TICK_S: Final = 0.1
 """How exact the timeouts of a session are."""
@@ -144,7 +144,7 @@ class RelayShell:
             return
         client = self._clients.get(getattr(message, "conn", 0))
         if client is not None:
-            self.run_session(client, client.session.on_message, message, monotonic() * 1000)
+            self.run_session(client, obey, client.session, message, monotonic() * 1000)
 
     def bug(self, client: ClientSide) -> None:
         self.counts.bugs += 1

@@ -5,7 +5,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from libs.config import Relay
-from libs.link.messages import Arrived, Entered, Loaded, Message, Placed, RelayHello, ServerLost
+from libs.link.messages import (
+    Arrived,
+    Entered,
+    Hold,
+    Loaded,
+    Message,
+    Placed,
+    Refuse,
+    RelayHello,
+    Serve,
+    ServerLost,
+)
 from services.relay import wire
 from services.relay.core import NOTHING, Session
 from services.relay.effects import Effect
@@ -112,6 +123,15 @@ class Table:
             "held_ms": list(self.held_ms),
             **counts,
         }
+
+
+def obey(session: Session, message: Message, now_ms: float) -> Sequence[Effect]:
+    """What the bridge says about this client. An older switch, and whatever comes too late, is nobody's business any more."""
+    if isinstance(message, Serve):
+        return session.on_serve(message, now_ms)
+    if isinstance(message, Hold):
+        return session.on_hold(now_ms)
+    return session.end("refused", message.code) if isinstance(message, Refuse) else NOTHING
 
 
 def _stated(session: Session) -> Placed | Arrived | None:

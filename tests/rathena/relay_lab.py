@@ -170,6 +170,7 @@ class Lab:
     server_tls: Any
     servers: list[Server] = field(default_factory=list)
     clients: list[End] = field(default_factory=list)
+    rtts_ms: list[tuple[str, float]] = field(default_factory=list)
 
     async def server(self, answer: bytes = welcome()) -> Server:
         self.servers.append(await Server(self.news, answer).start())
@@ -188,8 +189,8 @@ class Lab:
         end.say(says)
         return end
 
-    def to(self, server: Server, switch: int, conn: int, **more: Any) -> Serve:
-        return serve_words(switch, conn, address="127.0.0.1", port=server.port, **more)
+    def to(self, at: Server, switch: int, conn: int, **more: Any) -> Serve:
+        return serve_words(switch, conn, address="127.0.0.1", port=at.port, **more)
 
     async def player(self, server: Server, **more: Any) -> tuple[End, int]:
         """A client in the game on this server, and its number."""
@@ -215,10 +216,15 @@ async def lab(directory: Path, **settings: Any) -> AsyncIterator[Lab]:
     bridge = Bridge(news)
     await bridge.start(tls)
     asked = {"listen": "127.0.0.1:0", "bridge": f"127.0.0.1:{bridge.port}", "region": "eu"} | settings
-    shell = RelayShell(Relay().model_copy(update=asked), client_context(made[RELAY]))
+    rtts_ms: list[tuple[str, float]] = []
+    shell = RelayShell(
+        Relay().model_copy(update=asked),
+        client_context(made[RELAY]),
+        on_rtt=lambda server, ms: rtts_ms.append((server, ms)),
+    )
     stopped = asyncio.Event()
     running = asyncio.ensure_future(shell.run(stopped))
-    town = Lab(shell, bridge, news, tls)
+    town = Lab(shell, bridge, news, tls, rtts_ms=rtts_ms)
     try:
         await asyncio.wait_for(shell.listening.wait(), WAIT_S)
         await bridge.hears(RelayHello)

@@ -21,6 +21,7 @@ from libs.rathena.client import (
 from libs.rathena.values import Cell, gat
 from services.relay.core import Session
 from services.relay.effects import Dial, Effect, EndClient, From, HangUp, Tell, ToClient, ToServer
+from services.relay.table import obey
 
 ACCOUNT, CHAR, LOGIN_ID1, LOGIN_ID2 = 2_000_001, 150_001, 0x11223344, 0x55667788
 ENTER = Enter(account_id=ACCOUNT, char_id=CHAR, login_id1=LOGIN_ID1, sex=1).pack()
@@ -106,7 +107,7 @@ class Play:
         self.do(self.session.on_server(self.session.player.switch if switch is None else switch, data, self.now_ms))
 
     def from_bridge(self, message: Message) -> None:
-        self.do(self.session.on_message(message, self.now_ms))
+        self.do(obey(self.session, message, self.now_ms))
 
     def server_lost(self, switch: int | None = None) -> None:
         switch = self.session.player.switch if switch is None else switch

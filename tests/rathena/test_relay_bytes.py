@@ -1,20 +1,24 @@
 """A relay and any bytes: cut anywhere, mixed, damaged. What a client gets is whole packets, whatever its servers do."""
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from libs.link.frames import Frames, frame
-from libs.link.messages import Hold, Message, RelaySays
+from libs.link.messages import Hold, Leaving, Message, RelaySays
+from libs.rathena.client import Enter, ServerMove
 from libs.rathena.framing import CLIENT_TO_MAP, MAP_TO_CLIENT, BadStream, Splitter
 from libs.rathena.watch import Watch, Watched
 from services.relay import wire
-from tests.rathena.captured import streams
+from services.relay.wire import u32_at
+from tests.rathena.captured import scenarios, streams
 from tests.rathena.relay_words import (
     ENTER,
     LOADED,
+    SHOWN,
     TICK,
     WALK,
     Play,
@@ -25,6 +29,7 @@ from tests.rathena.relay_words import (
     welcome,
 )
 
+SERVER_MOVE = ServerMove.packet_id.to_bytes(2, "little")
 SERVER_WORDS = [
     seen(1),
     seen(2) * 3,
@@ -100,6 +105,25 @@ def test_watching_the_recorded_servers_finds_every_packet():
                 assert scan.broken is None
                 count += len(scan.found)
             assert count == len(list(stream.packets()))
+
+
+@pytest.mark.parametrize("scenario", scenarios())
+def test_recorded_servers_reach_their_clients_as_they_spoke(scenario: str):
+    """All but what moves a client to another server, or tells it that its server ends."""
+    for stream in streams(scenario):
+        packets = [packet.packet for packet in stream.packets()] if stream.dir == "map>relay" else []
+        if not packets or packets[0][:2] != welcome()[:2]:
+            continue  # a client's first server, from its first packet on
+        kept = list(takewhile(lambda packet: packet[:2] != SERVER_MOVE and packet != dismissed(15), packets))
+        play = Play()
+        play.from_client(Enter(account_id=u32_at(packets[0], 2), char_id=1, login_id1=1, sex=1).pack())
+        play.open(enter=SHOWN[:2] + packets[0][2:6] + SHOWN[6:])
+
+        for _, chunk in stream.chunks:
+            play.from_server(chunk, 1)
+
+        assert play.client == b"".join(kept)
+        assert bool(play.said(Leaving)) == any(packet[:2] == SERVER_MOVE for packet in packets)
 
 
 # -- sessions -------------------------------------------------------------------------------------------------------------

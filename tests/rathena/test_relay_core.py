@@ -3,7 +3,6 @@
 import pytest
 
 from libs.link.messages import (
-    Arrived,
     Closed,
     Entered,
     Hold,
@@ -18,12 +17,9 @@ from services.relay.phase import Phase
 from services.relay.wire import Place
 from tests.rathena.relay_words import (
     ACCOUNT,
-    CHAR,
     ENTER,
     LOADED,
-    LOGIN_ID1,
     SHOWN,
-    TICK,
     WALK,
     Play,
     dismissed,
@@ -38,72 +34,6 @@ UNKNOWN = b"\xff\xff\0\0"
 
 def loaded(switch: int, place: tuple[str, int, int] = ("prontera", 100, 200), ms: float = 0.0) -> Loaded:
     return Loaded(conn=1, switch=switch, map=place[0], x=place[1], y=place[2], ms=ms)
-
-
-# -- arriving -------------------------------------------------------------------------------------------------------------
-
-
-def test_a_client_that_says_0436_is_announced_with_its_ids_and_its_address():
-    play = Play()
-
-    play.from_client(ENTER)
-
-    arrived = Arrived(conn=1, account_id=ACCOUNT, char_id=CHAR, login_id1=LOGIN_ID1, sex=1, client_ip=bytes([192, 0, 2, 7]))
-    assert play.taken() == (b"", b"", [arrived], [])
-
-
-def test_another_first_packet_ends_the_connection_and_the_bridge_never_hears_of_it():
-    play = Play()
-
-    play.from_client(WALK)
-
-    assert play.taken() == (b"", b"", [], [EndClient("its first packet is 035f")])
-
-
-def test_a_first_packet_that_does_not_come_in_time_ends_the_connection():
-    play = Play()
-
-    play.from_client(ENTER[:22])
-    play.after(10_000)
-    before = play.taken()
-    play.after(1)
-
-    assert before == (b"", b"", [], [])
-    assert play.taken() == (b"", b"", [], [EndClient("no first packet in time")])
-
-
-def test_what_a_client_says_before_it_is_placed_goes_to_nobody():
-    play = Play()
-
-    play.from_client(ENTER + WALK + TICK[:3])
-    play.open()
-    play.from_server(welcome())
-    play.from_client(TICK[3:] + LOADED)
-
-    assert play.server == SHOWN + TICK + LOADED
-
-
-def test_a_client_that_nobody_places_is_told_after_the_hold_time():
-    play = Play()
-    play.from_client(ENTER)
-    play.taken()
-
-    play.after(30_001)
-
-    client, _, told, rest = play.taken()
-    assert client == dismissed(1)
-    assert told == [Closed(conn=1, reason="held too long")]
-    assert rest == [EndClient("held too long")]
-
-
-def test_a_refused_client_gets_the_code_and_is_closed():
-    play = Play()
-    play.from_client(ENTER)
-    play.taken()
-
-    play.from_bridge(Refuse(conn=1, code=2))
-
-    assert play.taken() == (dismissed(2), b"", [Closed(conn=1, reason="refused")], [EndClient("refused")])
 
 
 # -- the first server -----------------------------------------------------------------------------------------------------

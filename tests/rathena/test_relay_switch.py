@@ -5,8 +5,6 @@ import pytest
 from libs.link.messages import (
     Closed,
     Entered,
-    Held,
-    Hold,
     Leaving,
     Loaded,
     ServerLost,
@@ -255,51 +253,3 @@ def test_a_player_in_play_is_taken_from_a_server_that_hangs_without_asking_it():
     play.from_server(seen(1), switch=1)
 
     assert play.taken() == (b"", b"", [], [HangUp(True), Dial(2, "core", "192.0.2.1", 5121)])
-
-
-# -- holding --------------------------------------------------------------------------------------------------------------
-
-
-def test_hold_is_answered_when_the_server_has_seen_the_end():
-    play = Play().enter()
-
-    play.from_bridge(Hold(conn=1))
-    play.from_bridge(Hold(conn=1))
-    play.from_client(WALK)
-    play.from_server(seen(1), switch=1)
-    before = play.taken()
-    play.server_lost(1)
-
-    assert before == (b"", b"", [], [HangUp(True)])
-    assert play.taken() == (b"", b"", [Held(conn=1, switch=1, map="prontera", x=100, y=200)], [])
-
-
-def test_hold_of_who_is_held_already_is_answered_at_once():
-    play = Play().enter().lose()
-
-    play.from_bridge(Hold(conn=1))
-
-    assert play.told == [Held(conn=1, switch=1, map="prontera", x=100, y=200)]
-
-
-def test_hold_while_a_server_is_asked_ends_that():
-    play = Play().enter().lose()
-    play.open(2)
-    play.taken()
-
-    play.from_bridge(Hold(conn=1))
-    play.from_server(welcome(), switch=2)
-
-    assert play.taken() == (b"", b"", [Held(conn=1, switch=2, map="prontera", x=100, y=200)], [HangUp(False)])
-
-
-def test_serve_while_holding_is_not_answered_with_held():
-    play = Play().enter()
-    play.from_bridge(Hold(conn=1))
-    play.open(2)
-    play.taken()
-
-    play.server_lost(1)
-
-    assert play.taken() == (b"", b"", [], [])
-    assert play.session.phase is Phase.ENTERING

@@ -1,16 +1,12 @@
 """Every client of a relay together: limits, the table a bridge is told; and the PROXY header."""
 
-import struct
-from ipaddress import ip_address
-
 import pytest
 
 from libs.config import Relay
 from libs.link.frames import Frames, frame
 from libs.link.messages import Arrived, Entered, Hold, Loaded, Placed, RelayHello, RelaySays, ServerLost
 from services.relay.core import Session
-from services.relay.effects import EndClient, From, ToClient
-from services.relay.proxy import V2_START, BadHeader, parse
+from services.relay.effects import EndClient, ToClient
 from services.relay.table import Table
 from services.relay.wire import client_ip, household
 from tests.rathena.relay_words import ACCOUNT, CHAR, ENTER, LOADED, LOGIN_ID1, LOGIN_ID2, Play, dismissed, serve, welcome
@@ -150,72 +146,3 @@ def test_a_message_that_is_for_nobody_yet_does_nothing():
     play.from_bridge(serve(1))
 
     assert play.taken() == (b"", b"", [], [])
-
-
-# -- PROXY ----------------------------------------------------------------------------------------------------------------
-
-
-def v2(address: str, command: int = 0x21, more: bytes = b"") -> bytes:
-    ip = ip_address(address)
-    body = ip.packed * 2 + struct.pack(">HH", 4000, 5120) + more
-    return V2_START + bytes([command, 0x11 if ip.version == 4 else 0x21]) + struct.pack(">H", len(body)) + body
-
-
-HEADERS = [
-    (b"PROXY TCP4 192.0.2.9 192.0.2.1 4000 5120\r\n", "192.0.2.9"),
-    (b"PROXY TCP6 2001:db8::9 2001:db8::1 4000 5120\r\n", "2001:db8::9"),
-    (b"PROXY UNKNOWN\r\n", None),
-    (v2("192.0.2.9"), "192.0.2.9"),
-    (v2("2001:db8::9", more=b"\x04\x00\x01x"), "2001:db8::9"),
-    (v2("192.0.2.9", command=0x20), None),
-]
-
-
-@pytest.mark.parametrize(("header", "address"), HEADERS)
-def test_a_header_is_read_when_it_is_whole_and_no_earlier(header: bytes, address: str | None):
-    partial = [parse(header[:size]) for size in range(len(header))]
-
-    assert partial == [None] * len(header)
-    assert parse(header + ENTER) == (address, len(header))
-
-
-@pytest.mark.parametrize(
-    "nonsense",
-    [
-        ENTER,
-        b"PROXY" + b"x" * 10,
-        b"PROXY " + b"x" * 200,
-        b"PROXY UDP4 192.0.2.9 192.0.2.1 4000 5120\r\n",
-        b"PROXY TCP4 nobody 192.0.2.1 4000 5120\r\n",
-        b"PROXY TCP4\r\n",
-        V2_START + b"\x31\x11\x00\x0c" + bytes(12),
-        V2_START + b"\x21\x31\x00\x0c" + bytes(12),
-        V2_START + b"\x21\x11\x00\x04" + bytes(4),
-        V2_START + b"\x21\x11\xff\xff",
-    ],
-)
-def test_what_is_no_header_is_refused(nonsense: bytes):
-    with pytest.raises(BadHeader):
-        parse(nonsense)
-
-
-@pytest.mark.parametrize("size", [1, 7, 1_000])
-def test_a_client_behind_a_balancer_has_the_address_of_the_header(size: int):
-    play = Play(address=None)
-    stream = HEADERS[0][0] + ENTER
-
-    for at in range(0, len(stream), size):
-        play.from_client(stream[at : at + size])
-
-    (arrived,) = play.told
-    assert play.effects == [From("192.0.2.9")]
-    assert isinstance(arrived, Arrived)
-    assert arrived.client_ip == bytes([192, 0, 2, 9])
-
-
-def test_a_client_without_the_header_that_is_due_is_closed():
-    play = Play(address=None)
-
-    play.from_client(ENTER)
-
-    assert play.effects == [EndClient("no PROXY header")]
