@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from statistics import median
 
-from bench.crossing import Crossing, Pair, Way, direct, pairs_of, ping_pong_us, pour, proxy, relay
+from bench.crossing import Pair, Way, direct, pairs_of, ping_pong_us, pour, proxy, relay
 from bench.figures import Figure, Target, percentile, rounded
 from bench.plan import Plan
 from tests.rathena.captured import Stream, streams
@@ -18,6 +18,8 @@ WINDOW_BYTES = 16 * 1024
 """Under way over all connections: a map-server says some hundred bytes at a time, and what it says is read at once."""
 BULK_WINDOW_BYTES = 4 * 1024 * 1024
 BULK_BYTES = 64 * 1024
+TURNS = 11
+"""Of each way; the first warms up and does not count."""
 WALK, WALK_OK = b"\x5f\x03\x32\x89\x2a", b"\x87\x00" + bytes(10)
 UNWANTED = frozenset({0x0081, 0x006A, 0x0283, 0x0B18, 0x02EB, 0x0091, 0x0AC7, 0x00B3, 0x018B})
 """What moves a player or ends his session: the bench is about all the rest."""
@@ -27,11 +29,20 @@ BARE_IS = "raw asyncio protocols on uvloop in a process of their own, same socke
 
 
 @dataclass(frozen=True, slots=True)
+class _Trip:
+    """Round trips, us: straight to the server, and what is added by the bare proxy and by the relay."""
+
+    direct: float
+    bare: float
+    kafra: float
+    bare_p99: float
+    kafra_p99: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Run:
     """cpu_us: of the process in between, a packet. crowd_mb: its memory with everybody connected."""
 
-    p50_us: float
-    p99_us: float
     rate: float
     cpu_us: float
     bulk_rate: float
@@ -43,16 +54,15 @@ class _Run:
 async def relaying(plan: Plan) -> list[Figure]:
     talk = Talk(streams("s2_login_play_portal"))
     raise_file_limit()
-    nothing: list[float] = []
+    trips: list[_Trip] = []
     bare: list[_Run] = []
     kafra: list[_Run] = []
     for number in range(plan.repeat):
         plan.say(f"relay, {number + 1} of {plan.repeat}")
-        async with direct() as crossing:
-            nothing.append(percentile(await _round_trips_us(plan, crossing), 0.5))
+        trips.append(await _round_trip(plan))
         bare.append(await _run(plan, proxy, talk))
         kafra.append(await _run(plan, relay, talk))
-    return _figures(talk, kafra, bare, median(nothing))
+    return [_latency(trips), *_figures(talk, kafra, bare)]
 
 
 class Talk:
@@ -76,7 +86,6 @@ async def _run(plan: Plan, way: Way, talk: Talk) -> _Run:
     async with way() as crossing:
         process = crossing.process
         assert process is not None
-        round_trips_us = await _round_trips_us(plan, crossing)
         rounds = plan.count(10)
         with closing(await pairs_of(crossing, PLAYERS)) as players:
             few = await asyncio.to_thread(pour, players, talk.chunks[::10], rounds, WINDOW_BYTES, process)
@@ -87,8 +96,6 @@ async def _run(plan: Plan, way: Way, talk: Talk) -> _Run:
             many = await asyncio.to_thread(pour, crowd, talk.chunks[::100], rounds, WINDOW_BYTES * 4, process)
         each = talk.packets / talk.bytes
         return _Run(
-            p50_us=percentile(round_trips_us, 0.5),
-            p99_us=percentile(round_trips_us, 0.99),
             rate=few.bytes * each / few.seconds,
             cpu_us=few.cpu_s / (few.bytes * each) * 1e6,
             bulk_rate=bulk.bytes * each / bulk.seconds,
@@ -98,10 +105,19 @@ async def _run(plan: Plan, way: Way, talk: Talk) -> _Run:
         )
 
 
-async def _round_trips_us(plan: Plan, crossing: Crossing) -> list[float]:
-    with closing(await pairs_of(crossing, 1)) as ((client, server),):
-        await asyncio.to_thread(ping_pong_us, client, server, WALK, WALK_OK, 300)
-        return await asyncio.to_thread(ping_pong_us, client, server, WALK, WALK_OK, plan.count(5_000))
+async def _round_trip(plan: Plan) -> _Trip:
+    """All three ways at once, in short turns: whatever else the machine does, it does to all of them."""
+    samples: list[list[float]] = [[], [], []]
+    async with direct() as straight, proxy() as bare, relay() as kafra:
+        ways = [await pairs_of(crossing, 1) for crossing in (straight, bare, kafra)]
+        with closing([pair for pairs in ways for pair in pairs]) as pairs:
+            for turn in range(TURNS):
+                for sampled, (client, server) in zip(samples, pairs, strict=True):
+                    more = await asyncio.to_thread(ping_pong_us, client, server, WALK, WALK_OK, plan.count(500))
+                    sampled.extend(more if turn else [])
+    middle = [percentile(sampled, 0.5) for sampled in samples]
+    late = [percentile(sampled, 0.99) for sampled in samples]
+    return _Trip(middle[0], middle[1] - middle[0], middle[2] - middle[0], late[1], late[2])
 
 
 @contextlib.contextmanager
@@ -123,24 +139,27 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _figures(talk: Talk, kafra: list[_Run], bare: list[_Run], nothing_us: float) -> list[Figure]:
+def _latency(trips: list[_Trip]) -> Figure:
+    return Figure(
+        name="relay.latency",
+        what="added to a client's round trip to its map-server: a walk and its answer, one at a time, p50",
+        unit="us",
+        kafra=[trip.kafra for trip in trips],
+        bare=[trip.bare for trip in trips],
+        target=LATENCY,
+        bare_is=BARE_IS,
+        details={
+            "direct_p50_us": rounded(median(trip.direct for trip in trips)),
+            "kafra_p99_us": rounded(median(trip.kafra_p99 for trip in trips)),
+            "bare_p99_us": rounded(median(trip.bare_p99 for trip in trips)),
+        },
+    )
+
+
+def _figures(talk: Talk, kafra: list[_Run], bare: list[_Run]) -> list[Figure]:
     chunk_bytes = rounded(talk.bytes / len(talk.chunks))
     packets_a_chunk = rounded(talk.packets / len(talk.chunks))
     return [
-        Figure(
-            name="relay.latency",
-            what="added to a client's round trip to its map-server: a walk and its answer, one at a time, p50",
-            unit="us",
-            kafra=[run.p50_us - nothing_us for run in kafra],
-            bare=[run.p50_us - nothing_us for run in bare],
-            target=LATENCY,
-            bare_is=BARE_IS,
-            details={
-                "direct_p50_us": rounded(nothing_us),
-                "kafra_p99_us": rounded(median(run.p99_us for run in kafra)),
-                "bare_p99_us": rounded(median(run.p99_us for run in bare)),
-            },
-        ),
         Figure(
             name="relay.packets",
             what=f"packets from map-servers to {PLAYERS} players, written as recorded servers wrote them",

@@ -17,18 +17,14 @@ _HEAD_BYTES = 4
 
 
 class Seen(msgspec.Struct, frozen=True, gc=False):
-    """data: the chunk, behind what was left of the one before. end: of its last whole packet. found: where the watched ones
-    begin, in order. broken: what follows `end` is no packet, and nothing ever will be."""
+    """data: the chunk, behind what was left of the one before. end: of its last whole packet. whole: all up to there, ready to
+    be written. found: where the watched ones begin, in order. broken: what follows is no packet, and nothing ever will be."""
 
     data: bytes
     end: int
+    whole: bytes | memoryview
     found: list[int]
     broken: BadStream | None
-
-    @property
-    def whole(self) -> bytes | memoryview:
-        """The whole packets, ready to be written."""
-        return self.data if self.end == len(self.data) else memoryview(self.data)[: self.end]
 
 
 class Watched:
@@ -59,12 +55,12 @@ class Watch:
     def scan(self, data: bytes) -> Seen:
         """Never raises. After a broken packet nothing is whole any more."""
         if self._broken is not None:
-            return Seen(b"", 0, [], self._broken)
+            return Seen(b"", 0, b"", [], self._broken)
         if self._rest:
             data = self._rest + data
             if len(data) < self._need:
                 self._rest = data
-                return Seen(b"", 0, [], None)
+                return Seen(b"", 0, b"", [], None)
         rows = self._rows
         found: list[int] = []
         at = start = 0
@@ -86,7 +82,7 @@ class Watch:
         if at == total:
             self._rest, self._need = b"", _ID_BYTES
             self._scanned += total
-            return Seen(data, total, found, None)
+            return Seen(data, total, data, found, None)
         if at > total:
             if found and found[-1] == start:
                 found.pop()
@@ -123,11 +119,11 @@ class Watch:
         self._rest = data[end:]
         self._need = need
         self._scanned += end
-        return Seen(data, end, found, None)
+        return Seen(data, end, memoryview(data)[:end], found, None)
 
     def _break(self, data: bytes, at: int, found: list[int]) -> Seen:
         packet_id = data[at] | data[at + 1] << 8
         reason = "unknown packet id" if self._lengths[packet_id] == UNKNOWN else "declared length"
         self._broken = BadStream(reason, packet_id, self._scanned + at)
         self._rest = b""
-        return Seen(data, at, found, self._broken)
+        return Seen(data, at, memoryview(data)[:at], found, self._broken)

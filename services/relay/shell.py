@@ -119,11 +119,14 @@ class RelayShell:
 
     def perform(self, client: ClientSide, effects: Sequence[Effect]) -> None:
         for effect in effects:
-            kind = type(effect)
-            if kind is ToClient:
-                _write(client, effect.data)  # type: ignore[union-attr]
-            elif kind is ToServer:
-                _write(client.server, effect.data)  # type: ignore[union-attr]
+            if type(effect) is ToClient:
+                transport = client.transport
+                if transport is not None and not transport.is_closing():
+                    transport.write(effect.data)
+            elif type(effect) is ToServer:
+                transport = client.server.transport if client.server is not None else None
+                if transport is not None and not transport.is_closing():
+                    transport.write(effect.data)
             elif isinstance(effect, Tell):
                 self.table.note(effect.message)
                 self._bridge.say(effect.message)
@@ -217,8 +220,3 @@ class RelayShell:
                 await asyncio.wait_for(self._empty.wait(), FAREWELL_S)
         for side in [*self._clients.values(), *self.lingering]:
             side.abort()
-
-
-def _write(side: Side | None, data: bytes | memoryview) -> None:
-    if side is not None and side.transport is not None and not side.transport.is_closing():
-        side.transport.write(data)
