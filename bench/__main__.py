@@ -18,6 +18,7 @@ from bench.machine import machine
 from bench.parts import following, hearing, submitting
 from bench.plan import Plan
 from bench.rebuilding import rebuilding
+from bench.relaying import relaying
 
 REPEAT = 5
 Measure = Callable[[Plan], Awaitable[list[Figure]]]
@@ -29,6 +30,7 @@ BENCHES: dict[str, Measure] = {
     "follow": following,
     "heartbeats": hearing,
     "choose": choosing,
+    "relay": relaying,
 }
 """A new bench goes here."""
 

@@ -16,6 +16,8 @@ from services.bridge.saves import SaveGate
 from services.bridge.state import State
 
 ATTEMPTS_MAX = 5
+TURNED_AWAY_MAX = 3
+"""Players in a row whom a host does not take in: its map is nobody's if it stays there."""
 _GAT = b".gat"
 
 
@@ -26,6 +28,8 @@ class Changing:
     def change(self, player: Player, asked: ChangeMapServer | None = None, asker: Node | None = None) -> None:
         """Ask the char-server to let him go on at his map on another server. asked: by this node, for another map."""
         state = self._state
+        if asked is None:
+            player.leave_instance()
         if player.owner is not asker:
             player.owner = None
         player.bound = player.auth = None
@@ -96,7 +100,12 @@ class Changing:
     def fail(self, player: Player) -> None:
         """A placement came to nothing: somewhere else, with a new permission where the old one is spent."""
         player.attempts += 1
+        node = player.owner or player.bound
         player.owner = player.bound = None
+        if node is not None:
+            node.turned_away += 1
+            if node.turned_away >= TURNED_AWAY_MAX:
+                self._state.leave_out(node, f"{node.turned_away} players in a row did not get in")
         if player.attempts > ATTEMPTS_MAX:
             self._ending.refuse(player, NO_ENTRY)
             self._ending.forget(player)
@@ -126,6 +135,7 @@ class Changing:
             self._ending.offline(player)
             self._ending.forget(player)
             return
+        player.leave_instance()
         self._state.enter_phase(player, Phase.HELD)
         self._state.tell(player, Hold(conn=player.conn))
 

@@ -84,6 +84,11 @@ class Player:
     told_map: bytes | None = None
     successor: "Player | None" = None
 
+    def leave_instance(self) -> None:
+        """It is there in the process alone that made it: who leaves that goes back to where he entered it."""
+        if is_instance(self.map) and self.entrance is not None:
+            self.map, self.x, self.y = self.entrance
+
 
 @dataclass(slots=True)
 class Players:
@@ -137,3 +142,8 @@ class Players:
 def _forget(index: dict[K, Player], key: K, player: Player) -> None:
     if index.get(key) is player:
         del index[key]
+
+
+def is_instance(name: bytes) -> bool:
+    """Maps made at run time have an @ in their names."""
+    return b"@" in name

@@ -3,7 +3,7 @@
 from libs.link.messages import Closed, Entered, Held, Leaving, Loaded, RelaySays, ServerLost, Walked
 from services.bridge.changing import Changing
 from services.bridge.ending import NO_ENTRY, Ending
-from services.bridge.players import Phase, Player
+from services.bridge.players import Phase, Player, is_instance
 from services.bridge.said import Said
 from services.bridge.saves import SaveGate
 from services.bridge.state import State
@@ -44,6 +44,8 @@ class Staying:
             return
         if message.ok:
             player.attempts = 0
+            if player.owner is not None:
+                player.owner.turned_away = 0
             self._state.enter_phase(player, Phase.PLAYING)
         else:
             self._changing.fail(player)
@@ -60,7 +62,7 @@ class Staying:
 
     def _at(self, player: Player, where: Loaded | Walked | Held | ServerLost) -> None:
         name = where.map.encode("ascii", "replace")
-        if b"@" in name and b"@" not in player.map and player.map:
+        if is_instance(name) and player.map and not is_instance(player.map):
             player.entrance = (player.map, player.x, player.y)
         player.map, player.x, player.y = name, where.x, where.y
 
@@ -78,7 +80,10 @@ class Staying:
             self._state.enter_phase(player, Phase.HOLDING)
 
     def _held(self, player: Player, message: Held) -> None:
-        if player.phase in (Phase.HOLDING, Phase.HELD, Phase.CHANGING) and message.switch == player.switch:
+        """Where his client last was; but who was taken out of an instance does not go back into it."""
+        taken_out = is_instance(message.map.encode("ascii", "replace")) and not is_instance(player.map)
+        between = player.phase in (Phase.HOLDING, Phase.HELD, Phase.CHANGING)
+        if between and message.switch == player.switch and not taken_out:
             self._at(player, message)
 
     def due(self, player: Player) -> None:
