@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
+from bench.bridging import bridging
 from bench.choosing import choosing
 from bench.entering import entering
 from bench.failing import failing
@@ -18,6 +19,7 @@ from bench.machine import machine
 from bench.parts import following, hearing, submitting
 from bench.plan import Plan
 from bench.rebuilding import rebuilding
+from bench.relaying import relaying
 
 REPEAT = 5
 Measure = Callable[[Plan], Awaitable[list[Figure]]]
@@ -29,6 +31,8 @@ BENCHES: dict[str, Measure] = {
     "follow": following,
     "heartbeats": hearing,
     "choose": choosing,
+    "relay": relaying,
+    "bridge": bridging,
 }
 """A new bench goes here."""
 

@@ -3,6 +3,7 @@ speed (callbacks, a pipelined publisher, uvloop). No Kafra code in this file.
 
 python -m bench.bare pipeline URL BODY_BYTES   map.enter -> compare-and-set write of map.assign, until SIGTERM
 python -m bench.bare rebuild URL               the last message of each subject of three streams; prints seconds as JSON
+python -m bench.bare proxy PORT TO_PORT        copies what comes on PORT to TO_PORT and back, on loopback, until SIGTERM
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from secrets import token_hex
+from typing import cast
 
 import nats
 import uvloop
@@ -130,6 +132,56 @@ async def rebuild(url: str) -> float:
     return seconds
 
 
+class End(asyncio.Protocol):
+    """One end of a proxied connection. Who does not read stops whoever writes to him."""
+
+    def __init__(self, other: "End | None" = None, to_port: int = 0) -> None:
+        self.other, self._to_port = other, to_port
+        self.transport: asyncio.Transport | None = None
+        self._early: list[bytes] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        if self.other is None:
+            self.other = other = End(self)
+            connecting = asyncio.get_running_loop().create_connection(lambda: other, "127.0.0.1", self._to_port)
+            self._connecting = asyncio.ensure_future(connecting)
+        else:
+            self.other.flush()
+
+    def data_received(self, data: bytes) -> None:
+        if self.other is not None and self.other.transport is not None:
+            self.other.transport.write(data)
+        else:
+            self._early.append(data)
+
+    def flush(self) -> None:
+        for data in self._early:
+            self.data_received(data)
+        self._early.clear()
+
+    def pause_writing(self) -> None:
+        if self.other is not None and self.other.transport is not None:
+            self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.other is not None and self.other.transport is not None:
+            self.other.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it ended
+        if self.other is not None and self.other.transport is not None:
+            self.other.transport.close()
+
+
+async def proxy(port: int, to_port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(lambda: End(to_port=to_port), "127.0.0.1", port)
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    _say_ready()
+    await stopped.wait()
+    server.close()
+
+
 def _say_ready() -> None:
     """To who started us: the sd_notify protocol."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
@@ -140,6 +192,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["pipeline", url, size]:
             uvloop.run(pipeline(url, int(size)))
+        case ["proxy", port, to_port]:
+            uvloop.run(proxy(int(port), int(to_port)))
         case ["rebuild", url]:
             print(json.dumps({"seconds": uvloop.run(rebuild(url))}))
         case _:

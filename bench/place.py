@@ -67,14 +67,14 @@ async def write_all(bus: NatsBus, facts: Iterable[Event]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def process(name: str, *argv: str, url: str) -> AsyncIterator[psutil.Process]:
-    """`python -m argv...` on the server, ready; ended at the end.
+async def process(name: str, *argv: str, url: str, more: Mapping[str, str] | None = None) -> AsyncIterator[psutil.Process]:
+    """`python -m argv...` on the server, ready; ended at the end. more: of its environment.
 
     Raises:
         TimeoutError: not ready in time.
         RuntimeError: it died meanwhile, so the figure is none.
     """
-    child = Child(name, [sys.executable, "-m", *argv], environ(url))
+    child = Child(name, [sys.executable, "-m", *argv], {**environ(url), **(more or {})})
     supervisor = Supervisor([child])
     await supervisor.start()
     try:

@@ -19,6 +19,8 @@ SEEDS = 5_000
 UP_READY_S = 5.0
 UPS = 5
 HOUR_S = 3_600
+WITH_TARGETS = ("enter", "down", "start", "bridge")
+"""Benches with figures that have a target."""
 KAFRA = (sys.executable, "-m", "services.ops")
 
 
@@ -143,7 +145,7 @@ async def _tests(scale: Scale, what: str, target: str, path: str, env: dict[str,
 
 async def speed(scale: Scale) -> list[Proof]:
     """Every figure of `make bench` that has a target."""
-    argv = ("-m", "bench", *(["--quick"] if scale.quick else []), "--only", "enter", "--only", "down", "--only", "start")
+    argv = ("-m", "bench", *(["--quick"] if scale.quick else []), *(word for name in WITH_TARGETS for word in ("--only", name)))
     ended = await command(sys.executable, *argv, timeout_s=HOUR_S)
     if ended.code:
         return [Proof("speed beside the bare NATS pipeline", "see make bench", f"exit code {ended.code}", False, ended.tail)]

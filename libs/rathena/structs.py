@@ -22,8 +22,10 @@ __all__ = [
     "Layout",
     "Point",
     "StructLayout",
+    "amounts",
     "as_dict",
     "integer",
+    "integers",
     "items",
     "last_point",
     "mismatch",
@@ -79,6 +81,31 @@ def integer(layout: Layout, struct_name: str, data: bytes, path: str) -> int:
     if not isinstance(value, int):
         raise BadStruct(f"{struct_name}.{path} is no number")
     return value
+
+
+def integers(layout: Layout, struct_name: str, data: bytes, paths: tuple[str, ...]) -> dict[str, int]:
+    """Several plain numbers at once, for what is read of every save. Raises: BadStruct, also where a field is no number or of
+    single bits."""
+    _checked(layout, struct_name, data)
+    reader, names = _picked(layout, struct_name, paths)
+    return dict(zip(names, reader.unpack_from(data), strict=True))
+
+
+def amounts(layout: Layout, storage: bytes, table: int) -> dict[int, int]:
+    """How many of each item, by nameid; as `items` and a sum would say, a hundred times as fast. Raises: as `items`."""
+    if table not in _ITEMS:
+        raise BadStruct(f"no table {table}")
+    _checked(layout, STORAGE, storage)
+    start, field = _place(layout, STORAGE, f"u.{_ITEMS[table]}")
+    size = layout.size(field.type)
+    reader, names = _picked(layout, field.type, ("nameid", "amount"))
+    end = start + min(field.count, (len(storage) - start) // size) * size
+    found: dict[int, int] = {}
+    for pair in reader.iter_unpack(memoryview(storage)[start:end]):
+        nameid, amount = pair if names[0] == "nameid" else pair[::-1]
+        if nameid:
+            found[nameid] = found.get(nameid, 0) + amount
+    return found
 
 
 def raw(layout: Layout, struct_name: str, data: bytes, path: str) -> bytes:
@@ -201,6 +228,19 @@ def _place(layout: Layout, struct_name: str, path: str) -> _Place:
         field = Field(0, inner.type, 0 if named[2] else inner.count, inner.bits, inner.bit_offset)
         type_name = inner.type
     return _Place(offset, field)
+
+
+@lru_cache(maxsize=256)
+def _picked(layout: Layout, struct_name: str, paths: tuple[str, ...]) -> tuple[Struct, tuple[str, ...]]:
+    """One reader for these fields, over the whole struct, and their order in it."""
+    places = sorted((_place(layout, struct_name, path), path) for path in paths)
+    code, at = "<", 0
+    for (offset, field), path in places:
+        if field.bits or field.count or field.type not in _CODES or offset < at:
+            raise BadStruct(f"{struct_name}.{path} is no plain number")
+        code += f"{offset - at}x{_CODES[field.type]}"
+        at = offset + layout.size(field.type)
+    return Struct(f"{code}{layout.size(struct_name) - at}x"), tuple(path for _, path in places)
 
 
 def _load(layout: Layout, data: bytes, offset: int, field: Field) -> Any:

@@ -11,11 +11,14 @@ from services.bridge.ending import NO_ENTRY, Ending
 from services.bridge.nodes import Node
 from services.bridge.placing import Placing
 from services.bridge.players import Phase, Player
+from services.bridge.portal import changed, let_go, unchanged
 from services.bridge.returning import adopt
 from services.bridge.saves import SaveGate
 from services.bridge.state import State
 
 ATTEMPTS_MAX = 5
+TURNED_AWAY_MAX = 3
+"""Players in a row whom a host does not take in: its map is nobody's if it stays there."""
 _GAT = b".gat"
 
 
@@ -28,10 +31,11 @@ class Changing:
         state = self._state
         if asked is None:
             player.leave_instance()
+            let_go(state, player)
         if player.owner is not asker:
             player.owner = None
         player.bound = player.auth = None
-        player.asked, player.asker = asked, asker
+        player.asked, player.asker, player.deferred = asked, asker, False
         state.enter_phase(player, Phase.CHANGING)
         request = ChangeMapServer(
             account_id=player.account_id,
@@ -47,15 +51,7 @@ class Changing:
             client_ip=player.client_ip,
             group_id=player.group_id,
         )
-        player.unsent = request.pack()
-        if asked is None or not self._gate.waits(player):
-            self.send(player)
-
-    def send(self, player: Player) -> None:
-        """What his server saved before it let him go has passed."""
-        self._state.enter_phase(player, Phase.CHANGING)
-        self._state.up(player.unsent)
-        player.unsent = b""
+        state.up(request.pack())
 
     def on_change_request(self, node: Node, packet: bytes) -> None:
         """2b05 of a map-server: its player steps into a map it has not loaded."""
@@ -66,10 +62,13 @@ class Changing:
             adopt(self._state, player, node)
         if player is None or player.owner is not node or player.account_id != asked.account_id:
             self._state.report("fenced", node, asked.packet_id, "moves a player it does not serve")
-            self._state.down(node, _unchanged(asked).pack())
+            self._state.down(node, unchanged(asked).pack())
         elif player.shown and (asked.login_id1, asked.login_id2) != player.shown:
             self._state.report("forged", node, asked.packet_id, "wrong session ids")
-            self._state.down(node, _unchanged(asked).pack())
+            self._state.down(node, unchanged(asked).pack())
+        elif self._gate.waits(player):  # the saves the server made before it asked: the char-server goes by the last it has
+            player.asked, player.asker, player.deferred = asked, node, True
+            self._state.enter_phase(player, Phase.CHANGING)
         else:
             self.change(player, asked, node)
 
@@ -82,7 +81,7 @@ class Changing:
         asked, asker = player.asked, player.asker
         player.asked = player.asker = None
         if asked is not None and asker is not None and self._state.is_linked(asker):
-            self._state.down(asker, (_changed(asked) if ack.accepted else _unchanged(asked)).pack())
+            self._state.down(asker, (changed(asked) if ack.accepted else unchanged(asked)).pack())
         if not ack.accepted:
             self._not_changed(player, asker)
             return True
@@ -103,7 +102,12 @@ class Changing:
     def fail(self, player: Player) -> None:
         """A placement came to nothing: somewhere else, with a new permission where the old one is spent."""
         player.attempts += 1
+        node = player.owner or player.bound
         player.owner = player.bound = None
+        if node is not None:
+            node.turned_away += 1
+            if node.turned_away >= TURNED_AWAY_MAX:
+                self._state.leave_out(node, f"{node.turned_away} players in a row did not get in")
         if player.attempts > ATTEMPTS_MAX:
             self._ending.refuse(player, NO_ENTRY)
             self._ending.forget(player)
@@ -127,8 +131,8 @@ class Changing:
 
     def cut_off(self, player: Player) -> None:
         """His server is gone: what it says of him counts no more. He goes on elsewhere when `change` is called."""
-        player.owner = player.bound = player.dismissed = None
-        player.unsent = b""
+        player.owner = player.bound = player.dismissed = player.asked = player.asker = None
+        player.deferred = False
         if player.phase is Phase.LEAVING:
             self._ending.offline(player)
             self._ending.forget(player)
@@ -162,33 +166,3 @@ class Changing:
             account_id=asked.account_id, login_id1=player.login_id1, login_id2=player.login_id2, client_ip=player.client_ip
         )
         self._state.up(real.pack())
-
-
-def _changed(asked: ChangeMapServer) -> ChangeMapServerAck:
-    """To the server that asked, in its own words: the ids made for it and the address it was told."""
-    return ChangeMapServerAck(
-        account_id=asked.account_id,
-        char_id=asked.char_id,
-        login_id1=asked.login_id1,
-        login_id2=asked.login_id2,
-        map=asked.map,
-        x=asked.x,
-        y=asked.y,
-        dest_ip=asked.dest_ip,
-        dest_port=asked.dest_port,
-    )
-
-
-def _unchanged(asked: ChangeMapServer) -> ChangeMapServerAck:
-    """Refused."""
-    return ChangeMapServerAck(
-        account_id=asked.account_id,
-        char_id=asked.char_id,
-        login_id1=0,
-        login_id2=asked.login_id2,
-        map=asked.map,
-        x=asked.x,
-        y=asked.y,
-        dest_ip=asked.dest_ip,
-        dest_port=asked.dest_port,
-    )

@@ -24,10 +24,12 @@ from services.bridge.mux import Mux
 from services.bridge.nodes import Node
 from services.bridge.placing import Placing
 from services.bridge.policy import CHECKED
+from services.bridge.pulse import Pulse
 from services.bridge.relays import Relays
 from services.bridge.returning import Returning, adopt
 from services.bridge.said import Said
 from services.bridge.saves import SaveGate
+from services.bridge.saving import WHOLE, Saving
 from services.bridge.serving import Serving
 from services.bridge.slot import Slot
 from services.bridge.state import Rules, State
@@ -54,7 +56,9 @@ class Bridge:
         self.staying = Staying(self.state, self.said, self.gate, self.ending, self.changing)
         self.serving = Serving(self.state, self.changing, self.staying, self.said)
         self.slot = Slot(self.state, self.serving.on_ready)
+        self.pulse = Pulse(self.state)
         self._mux = Mux(self.state.nodes, self.state.players, layout)
+        self._saving = Saving(self.state, self._mux, self.gate, self.changing)
         self._relays = Relays(
             self.state,
             self.ending,
@@ -79,6 +83,8 @@ class Bridge:
             strangers=self._strangers,
         )
         self._logged_in: set[int] = set()
+        self.on_stepped: Callable[[], None] = lambda: None
+        """Called when the bus's shell has stepped the core: there may be effects to take."""
 
     def take(self) -> list[Effect]:
         """What to do now, in order. Players whose moves ended are told to Serving first."""
@@ -86,18 +92,20 @@ class Bridge:
         if not self.gate.bus_up:
             for _ in self.gate.take():  # there is nobody to ask; what may pass without passes
                 raise AssertionError("asked without a bus")
+            self._on_drained()
         effects, self.state.out = self.state.out, []
         return effects
 
     def _settle(self) -> None:
         while self.ending.successors:
             self.placing.begin(self.ending.successors.pop())
-        while self.ending.done:
-            player = self.ending.done.pop()
-            if player.char_id not in self.state.players.by_char:
-                self._mux.groups.forget(player.char_id)
+        while self.state.done:
+            player = self.state.done.pop()
             self.serving.on_done(player)
-            self.serving.settle(player)
+            if self.state.players.by_char.get(player.char_id) is player:
+                self.serving.settle(player)
+            elif player.char_id not in self.state.players.by_char:
+                self._mux.groups.forget(player.char_id)
 
     # -- the bus: a Core -----------------------------------------------------------------------------------------------
 
@@ -146,7 +154,13 @@ class Bridge:
     def step(self, now_ms: int) -> Iterator[BusEffect]:
         self.state.now_ms = now_ms
         yield from self.gate.take()
+        self._on_drained()
         yield from self.said.take()
+        self.on_stepped()
+
+    def _on_drained(self) -> None:
+        while self.gate.drained:
+            self.staying.checked(self.gate.drained.pop())
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -161,6 +175,7 @@ class Bridge:
         for player in list(state.busy.values()):
             self.staying.due(player)
         self.serving.due()
+        self.pulse.due()
         state.out.extend(self._mux.due(now_ms))
         self._relays.due()
 
@@ -196,6 +211,7 @@ class Bridge:
             BadPacket: the char-server is not the stock one.
         """
         self.state.now_ms = now_ms
+        self.pulse.told(packet)
         if not self._answers.take(packet):
             self.state.out.extend(self._mux.downward.take(packet, self.state.now_ms))
 
@@ -217,6 +233,7 @@ class Bridge:
         if (node := self.state.nodes.remove(link)) is None:
             return
         self._logged_in.discard(link)
+        self.pulse.lost(node)
         self.slot.on_node_lost(node)
         self.serving.on_lost(node)
         self.state.out.extend(self._mux.node_lost(node))
@@ -228,6 +245,7 @@ class Bridge:
         self.state.now_ms = now_ms
         if (node := self.state.nodes.get(link)) is None:
             return
+        self.pulse.heard(node)
         try:
             if link not in self._logged_in and packet[0] | packet[1] << 8 != LOGIN:
                 self.state.cut(node, "it did not log in first")
@@ -273,20 +291,11 @@ class Bridge:
             if not self.placing.on_auth_request(node, packet):
                 self._strangers.ask(node, packet)
         elif packet_id in CHECKED:
-            self._save(node, packet)
+            self._saving.on_save(node, packet)
+        elif packet_id == WHOLE:
+            self._saving.on_whole(node, packet)
         else:
             self.state.out.extend(self._mux.upward.take(node, packet))
-
-    def _save(self, node: Node, packet: bytes) -> None:
-        player = self._mux.upward.fence(node, packet)
-        if player is not None:
-            self.gate.offer(node, player, packet)
-        elif node.is_vps and self._mux.upward.is_nobody(packet):
-            self.state.up(packet)
-        else:
-            why = self._mux.upward.standing(node, packet).why
-            self.state.report("fenced", node, packet[0] | packet[1] << 8, why)
-            self.state.out.extend(self._mux.upward.settle(node, packet))
 
     def _sort_out(self, node: Node) -> None:
         """Whom it says it has: back to it where the relay says so too; the others it has to let go."""

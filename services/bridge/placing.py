@@ -39,6 +39,9 @@ class Placing:
         if old is None:
             self.begin(player)
             return
+        if is_entering(old) and (old.relay, old.conn, old.login_id1) == (relay, player.conn, player.login_id1):
+            self._again(old, peer)
+            return
         if old.successor is not None:
             self._ending.refuse(old.successor, LOGGED_IN_ELSEWHERE)
         old.successor = player
@@ -49,6 +52,15 @@ class Placing:
             self._ending.forget(old)
         else:
             self._ending.leave(old)
+
+    def _again(self, player: Player, peer: int) -> None:
+        """His relay lost the bridge while he was let in."""
+        players = self._state.players
+        players.remove(player)
+        player.peer = peer
+        players.add(player)
+        if player.phase is Phase.PLACING:
+            self.place(player)
 
     def begin(self, player: Player) -> None:
         """He is asked for, now that nobody is in his place."""
@@ -114,7 +126,8 @@ class Placing:
             state.enter_phase(player, Phase.HELD)
             return
         resume = player.switch > 0
-        player.bound, player.owner, player.expected, player.saved = node, None, None, False
+        player.bound, player.owner, player.expected = node, None, None
+        player.saved = player.whole = False
         player.shown = state.ids(), state.ids()
         player.switch += 1
         player.tenure = state.tenure_of(player.map)
@@ -183,3 +196,9 @@ def _failed(asked: AuthRequest) -> AuthFailed:
         sex=asked.sex,
         client_ip=asked.client_ip,
     )
+
+
+def is_entering(player: Player) -> bool:
+    """The char-server is asked, or has let him in, and no map-server has him yet. What lets him in serves once, so he must not
+    be forgotten because his relay lost the bridge meanwhile: it says again that he arrived."""
+    return player.phase is Phase.ARRIVING or (player.auth is not None and player.told_map is None)

@@ -38,10 +38,12 @@ class Player:
     whose word about him counts. bound: the node he is being placed on. expected: server that owned him before this bridge, or
     that server's link, began anew. auth: the char-server's 2afd, kept for one use. name: of the character, unpadded. map, x, y:
     where the client last was. entrance: where he was before he entered an instance. asker, asked: the node that asked for a
-    change of servers, and its words; unsent: the 2b05 that waits until what was saved before has passed. since_ms: since when
-    in this phase. saved: his final save was acknowledged. dismissed: his server told him to go with this code of 0081, as it
-    tells everybody when it ends. attempts: placements that failed in a row. base_level, job_level, zeny: as last loaded.
-    told_map: the map he was last said to be on. successor: who waits for him to be gone.
+    change of servers, and its words. since_ms: since when in this phase. saved: his final save was acknowledged. dismissed: his
+    server told him to go with this code of 0081, as it tells everybody when it ends. whole: his server has read his inventory
+    and reckoned with it; before that its saves have neither HP nor SP. deferred: the char-server is asked when his saves have
+    passed. attempts: placements that failed in a row.
+    base_level, job_level, zeny: as last loaded. told_map: the map he was last said to be on. successor: who waits for him to
+    be gone.
     """
 
     account_id: int
@@ -70,10 +72,11 @@ class Player:
     entrance: tuple[bytes, int, int] | None = None
     asker: Node | None = None
     asked: ChangeMapServer | None = None
-    unsent: bytes = b""
     since_ms: int = 0
     saved: bool = False
     dismissed: int | None = None
+    whole: bool = True
+    deferred: bool = False
     attempts: int = 0
     base_level: int | None = None
     job_level: int | None = None

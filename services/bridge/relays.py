@@ -1,10 +1,10 @@
 """Relays: their connections, their tables, and players of relays that do not come back."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 
 from libs.link.messages import Arrived, RelayHello, RelaySays
 from services.bridge.ending import Ending
-from services.bridge.placing import Placing
+from services.bridge.placing import Placing, is_entering
 from services.bridge.returning import Returning
 from services.bridge.state import State
 from services.bridge.staying import Staying
@@ -43,7 +43,8 @@ class Relays:
         self._orphans.pop(hello.relay, None)
         for placed in hello.players:
             self._returning.restore(peer, hello.relay, hello.region, placed)
-        self._close_all(hello.relay, frozenset(placed.conn for placed in hello.players))
+        entering = {player.conn for player in self._state.players if is_entering(player)}
+        self._close_all(hello.relay, entering | {placed.conn for placed in hello.players})
         if hello.relay in self._awaited:
             self._awaited.remove(hello.relay)
             if not self._awaited:
@@ -69,7 +70,7 @@ class Relays:
                 del self._orphans[relay]
                 self._close_all(relay, frozenset())
 
-    def _close_all(self, relay: str, but: frozenset[int]) -> None:
+    def _close_all(self, relay: str, but: Set[int]) -> None:
         """Players of this relay whose clients it does not have."""
         for player in [player for player in self._state.players if player.relay == relay and player.conn not in but]:
             self._ending.closed(player)

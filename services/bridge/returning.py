@@ -52,6 +52,10 @@ class Returning:
             self._placing.place(player)
         elif player.phase in (Phase.HOLDING, Phase.HELD):
             self._state.tell(player, Hold(conn=player.conn))
+        elif player.phase is Phase.PLAYING and player.switch == placed.switch:
+            player.map, player.x, player.y = placed.map.encode("ascii", "replace"), placed.x, placed.y
+            self._said.at(player)
+            self._state.done.append(player)
 
 
 def adopt(state: State, player: Player, node: Node) -> bool:
@@ -62,4 +66,5 @@ def adopt(state: State, player: Player, node: Node) -> bool:
         return False
     player.owner, player.expected = node, None
     state.enter_phase(player, Phase.PLAYING)
+    state.done.append(player)  # his map may be another's by now
     return True

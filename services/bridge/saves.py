@@ -14,7 +14,7 @@ from typing import Any
 from libs.events import HostId, Reply, SaveCheck, SaveVerdict
 from libs.hosting.effects import Ask
 from libs.rathena.inter_saves import SaveChar, Storage, StorageSave
-from libs.rathena.structs import CHARACTER, BadStruct, integer, items, mismatch, patched
+from libs.rathena.structs import CHARACTER, BadStruct, amounts, integers, mismatch, patched
 from services.bridge.fence import settle
 from services.bridge.nodes import Node
 from services.bridge.players import Player
@@ -25,8 +25,6 @@ WAITING_MAX = 256
 """Of one character; a final save has six parts, and what carries changes is not replaced by the next."""
 ASK_MS = 1_000
 RETRY_MS = 200
-UNCHECKED_MS = 60_000
-"""For how long a host is left out after its saves could not be checked; then it is tried again."""
 SAVE_CHAR, STORAGE_SAVE = SaveChar.packet_id, StorageSave.packet_id
 CHECKED_FIELDS = ("base_level", "job_level", "base_exp", "job_exp", "zeny", "hp", "sp", "status_point", "skill_point")
 TABLES = {1: "inventory", 2: "cart", 3: "storage"}
@@ -58,6 +56,8 @@ class SaveGate:
         self._waiting: dict[int, Waiting] = {}
         self._accepted: dict[int, Accepted] = {}
         self._asks = 0
+        self.drained: list[Player] = []
+        """Players none of whose saves waits any more; taken by the core."""
         self.bus_up = False
         self.passed_bytes = 0
 
@@ -104,7 +104,7 @@ class SaveGate:
         key, first = _kind_key(packet), 0 if waiting.asked is None else 1
         if _id(packet) in (SAVE_CHAR, STORAGE_SAVE):
             for at in range(len(waiting.packets) - 1, first - 1, -1):
-                if _is_final(waiting.packets[at]):
+                if is_final(waiting.packets[at]):
                     break
                 if _kind_key(waiting.packets[at]) == key:
                     del waiting.packets[at]  # the newest goes to the end: a final save comes behind the storages it ends
@@ -117,15 +117,17 @@ class SaveGate:
     def take(self) -> Iterator[Ask]:
         """Questions that are due; and everything that may pass without one."""
         for waiting in list(self._waiting.values()):
+            if self.bus_up and self._asks >= ASKS_MAX:
+                return  # reading a save costs more than all else; each answer makes room and calls again
             if waiting.asked is not None or self._state.now_ms < waiting.due_ms:
                 continue
             if (question := self._next(waiting)) is None:
                 continue
-            if self.bus_up and self._asks < ASKS_MAX:
+            if self.bus_up:
                 self._asks += 1
                 waiting.asked = question
                 yield Ask(question, ASK_MS)
-            elif not self.bus_up:
+            else:
                 self._away(waiting)
 
     def _next(self, waiting: Waiting) -> SaveCheck | None:
@@ -138,12 +140,13 @@ class SaveGate:
             waiting.packets.popleft()
             self._pass(waiting.player, packet)
         self._waiting.pop(waiting.player.char_id, None)
+        self.drained.append(waiting.player)
         return None
 
     def _question(self, waiting: Waiting, packet: bytes) -> SaveCheck | None:
-        kind, after = self._read(packet)
         node, player = waiting.node, waiting.player
         name = wire_name(player.map)
+        kind, after = self._read(packet) if node.host is not None and name is not None else (None, {})
         if kind is None or node.host is None or name is None:
             return None
         accepted = self._accepted.setdefault(player.char_id, Accepted())
@@ -171,7 +174,7 @@ class SaveGate:
         if not isinstance(reply, SaveVerdict):
             self._away(waiting)
         elif reply.verdict == "pass":
-            self._pass(waiting.player, waiting.packets.popleft())
+            self._pass(waiting.player, waiting.packets.popleft(), ask.request)
         elif reply.verdict == "hold":
             waiting.due_ms = self._state.now_ms + RETRY_MS
         else:
@@ -180,9 +183,9 @@ class SaveGate:
     def _away(self, waiting: Waiting) -> None:
         """No validator answers: the operator chose what happens. vps: the host's maps leave it, and what it said until then
         passes, or its players would be held until a validator is back."""
-        state, chosen, host = self._state, self._state.rules.when_validator_away, waiting.node.host
-        if chosen == "vps" and host is not None:
-            state.unchecked[host] = state.now_ms + UNCHECKED_MS
+        state, chosen = self._state, self._state.rules.when_validator_away
+        if chosen == "vps":
+            state.leave_out(waiting.node, "no validator checks its saves")
         if chosen in ("pass", "vps"):
             self._pass(waiting.player, waiting.packets.popleft())
         else:
@@ -204,12 +207,13 @@ class SaveGate:
             kept = SaveChar(account_id=save.account_id, char_id=save.char_id, final=save.final, status=status)
             self._pass(player, kept.pack())
 
-    def _pass(self, player: Player, packet: bytes) -> None:
+    def _pass(self, player: Player, packet: bytes, checked: SaveCheck | None = None) -> None:
+        """checked: the question about this very packet, which has read it already."""
         self._state.up(packet)
         self.passed_bytes += len(packet)
         if _id(packet) in (SAVE_CHAR, STORAGE_SAVE) and player.owner is not None and not player.owner.is_vps:
             accepted = self._accepted.setdefault(player.char_id, Accepted())
-            kind, after = self._read(packet)
+            kind, after = self._read(packet) if checked is None else (checked.kind, checked.after)
             if kind is not None:
                 self._accept(accepted, kind, after)
             if _id(packet) == SAVE_CHAR:
@@ -232,22 +236,18 @@ class SaveGate:
         return None, {}
 
     def _fields(self, status: bytes) -> dict[str, Any]:
-        return {name: integer(self._state.layout, CHARACTER, status, name) for name in CHECKED_FIELDS}
+        return {**integers(self._state.layout, CHARACTER, status, CHECKED_FIELDS)}
 
     def _amounts(self, storage: bytes, table: int) -> dict[str, Any]:
         """Item id -> how many."""
-        amounts: dict[str, Any] = {}
-        for item in items(self._state.layout, storage, table).values():
-            key = str(item["nameid"])
-            amounts[key] = amounts.get(key, 0) + item["amount"]
-        return amounts
+        return {str(item): amount for item, amount in amounts(self._state.layout, storage, table).items()}
 
 
 def _id(packet: bytes) -> int:
     return packet[0] | packet[1] << 8
 
 
-def _is_final(packet: bytes) -> bool:
+def is_final(packet: bytes) -> bool:
     return _id(packet) == SAVE_CHAR and packet[12] == 1
 
 

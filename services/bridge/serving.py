@@ -49,6 +49,7 @@ class Serving:
         self._lost_host: dict[bytes, HostId | None] = {}
         self._cold: dict[bytes, tuple[int, int]] = {}
         self._spent: dict[bytes, int] = {}
+        self._unsettled = False
         self._left: set[HostId] = set()
 
     @property
@@ -107,8 +108,9 @@ class Serving:
                 self._to_vps(name)
         elif wanted is not None:
             vps = state.nodes.on_vps(name)
-            if wanted is vps:
+            if wanted is vps or vps is None:  # nobody had it: nothing moves, as after a restart
                 state.serving[name] = wanted
+                self._unsettled = True
             else:
                 self._begin(name, vps, wanted, "orderly", "moved")
         else:
@@ -129,7 +131,7 @@ class Serving:
 
     def _may_not(self, name: bytes, host: HostId) -> bool:
         """In this tenure the map has gone to the VPS; or nobody checks what this host says."""
-        return self._spent.get(name) == self._state.tenure_of(name) or host in self._state.unchecked
+        return self._spent.get(name) == self._state.tenure_of(name) or host in self._state.left_out
 
     def _wait(self, name: bytes, serving: Node | None) -> None:
         """The assigned host is not ready: whoever serves goes on, at most start_timeout; then the VPS, and it is said."""
@@ -217,7 +219,11 @@ class Serving:
     def due(self) -> None:
         """Time alone: maps without a server, hosts that do not start, moves that do not end."""
         state = self._state
-        self._leave_unchecked()
+        self._leave_out()
+        if self._unsettled:  # players may be with a server that had them before this bridge, or before the map was anybody's
+            self._unsettled = False
+            for player in list(state.players):
+                self.settle(player)
         for name in [*state.lost, *self._cold]:
             self.reconsider(name)
         for move in list(self._moves.values()):
@@ -225,14 +231,14 @@ class Serving:
                 move.waiting = {char for char in move.waiting if char in state.busy or char in move.queued}
                 self._go_on(move)
 
-    def _leave_unchecked(self) -> None:
+    def _leave_out(self) -> None:
         """Maps of hosts whose saves nobody checks go to the VPS; after a while they may return."""
         state = self._state
-        ended = {host for host, until_ms in state.unchecked.items() if state.now_ms >= until_ms}
+        ended = {host for host, until_ms in state.left_out.items() if state.now_ms >= until_ms}
         for host in ended:
-            del state.unchecked[host]
-        concerned = ended | (state.unchecked.keys() - self._left)
-        self._left = set(state.unchecked)
+            del state.left_out[host]
+        concerned = ended | (state.left_out.keys() - self._left)
+        self._left = set(state.left_out)
         if concerned:
             for name, map_state in [(name, state.map_state(name)) for name in state.nodes.maps()]:
                 if map_state.assign is not None and map_state.assign.host in concerned:

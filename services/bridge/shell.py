@@ -51,6 +51,7 @@ class BridgeProcess:
         remembered = memory.load(self._store)
         self.core = Bridge(rules_of(settings), layout_of(settings), lambda: secrets.randbits(32), remembered.relays)
         self.core.state.world = remembered.world()
+        self.core.on_stepped = self._do
         self.links = Links(self._on_linked, self._on_packets, self._on_gone)
         self.hosts = HostLinks(self.links, self._on_host, open_=open_)
         host, _, port = settings.bridge.char_server.rpartition(":")
@@ -60,7 +61,7 @@ class BridgeProcess:
             on_up=self._on_char_up,
             on_packets=self._on_char_packets,
             on_down=self._on_char_down,
-            pause=self.links.pause,
+            pause=self._pause,
         )
         self.name = node_name("bridge")
         self.reports: dict[str, int] = {}
@@ -169,6 +170,10 @@ class BridgeProcess:
         self.core.char_lost(self._now_ms)
         self._perform()
 
+    def _pause(self, paused: bool) -> None:
+        self.links.pause(paused)
+        self.core.pulse.deaf = paused
+
     def _on_peer(self, peer: Peer[RelaySays]) -> "_Relay":
         self._peer_number += 1
         self._peers[self._peer_number] = peer
@@ -190,6 +195,11 @@ class BridgeProcess:
     # -- effects ------------------------------------------------------------------------------------------------------
 
     def _perform(self) -> None:
+        self._do()
+        if self._shell is not None:
+            self._shell.wake()
+
+    def _do(self) -> None:
         for effect in self.core.take():
             if isinstance(effect, Down):
                 self.links.send(effect.link, effect.packet)
@@ -204,8 +214,6 @@ class BridgeProcess:
                 self._report(effect)
             elif isinstance(effect, Note):
                 _LOG.info("%s", effect.text)
-        if self._shell is not None:
-            self._shell.wake()
 
     def _up(self, packet: bytes) -> None:
         """While the char-server is away what it has to keep waits; bounded, then the oldest is lost and said."""

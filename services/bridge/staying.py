@@ -44,7 +44,9 @@ class Staying:
             return
         if message.ok:
             player.attempts = 0
-            self._state.enter_phase(player, Phase.PLAYING)
+            if player.owner is not None:
+                player.owner.turned_away = 0
+                self._state.enter_phase(player, Phase.PLAYING)
         else:
             self._changing.fail(player)
 
@@ -52,7 +54,7 @@ class Staying:
         if message.switch == player.switch:
             self._at(player, message)
             self._said.at(player)
-            self._ending.done.append(player)
+            self._state.done.append(player)
 
     def _walked(self, player: Player, message: Walked) -> None:
         if player.phase in (Phase.PLAYING, Phase.PLACING):
@@ -106,16 +108,21 @@ class Staying:
         elif player.phase is Phase.HOLDING:
             if waited_ms > (rules.check_ms if self._gate.waits(player) else rules.migration_timeout_ms):
                 self._changing.change(player)
-        elif player.phase is Phase.CHANGING and player.unsent:
-            if waited_ms > rules.check_ms or not self._gate.waits(player):
-                self._changing.send(player)
+        elif player.deferred:
+            if not self._gate.waits(player) or waited_ms > rules.check_ms:
+                self._changing.change(player, player.asked, player.asker)
         elif player.phase is Phase.CHANGING:
             if waited_ms > ENTER_MS:
-                self._changing.change(player)
+                self._changing.change(player, player.asked, player.asker)
         elif player.phase is Phase.ARRIVING:
             if waited_ms > ARRIVE_MS:
                 self._ending.refuse(player, NO_ENTRY)
                 self._ending.forget(player)
-        elif player.phase is Phase.LEAVING and waited_ms > LEAVE_MS:
+        elif player.phase is Phase.LEAVING and (waited_ms > LEAVE_MS or (player.saved and not self._gate.waits(player))):
             self._ending.offline(player)
             self._ending.forget(player)
+
+    def checked(self, player: Player) -> None:
+        """None of his saves waits any more."""
+        if self._state.busy.get(player.char_id) is player:
+            self.due(player)

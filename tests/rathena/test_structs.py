@@ -13,8 +13,10 @@ from libs.rathena.structs import (
     CHARACTER,
     STORAGE,
     BadStruct,
+    amounts,
     as_dict,
     integer,
+    integers,
     items,
     mismatch,
     patched,
@@ -61,6 +63,26 @@ def test_recorded_saves_say_who_where_and_how_rich() -> None:
         assert status["hair"] <= 30
         assert len(status["skill"]) == 1641
     assert len(SAVES) > 50
+
+
+def test_what_is_read_at_once_is_what_is_read_one_by_one() -> None:
+    for save in SAVES:
+        fields = ("zeny", "base_level", "hp")
+        assert integers(LAYOUT, CHARACTER, save.status, fields) == {
+            field: integer(LAYOUT, CHARACTER, save.status, field) for field in fields
+        }
+    for stored in STORAGES:
+        counted: dict[int, int] = {}
+        for item in items(LAYOUT, stored.storage, stored.table).values():
+            counted[item["nameid"]] = counted.get(item["nameid"], 0) + item["amount"]
+        assert amounts(LAYOUT, stored.storage, stored.table) == counted
+    for wrong in ("name", "last_point", "rename_", "str_[0]"):
+        with pytest.raises(BadStruct):
+            integers(LAYOUT, CHARACTER, SAVES[0].status, (wrong,))
+    with pytest.raises(BadStruct):
+        integers(SMALL, "flags", bytes(4), ("high",))
+    with pytest.raises(BadStruct):
+        amounts(LAYOUT, STORAGES[0].storage, 9)
 
 
 def test_recorded_inventories_hold_items() -> None:
