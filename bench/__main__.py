@@ -19,6 +19,7 @@ from bench.machine import machine
 from bench.parts import following, hearing, submitting
 from bench.plan import Plan
 from bench.rebuilding import rebuilding
+from bench.relaying import relaying
 
 REPEAT = 5
 Measure = Callable[[Plan], Awaitable[list[Figure]]]
@@ -31,6 +32,7 @@ BENCHES: dict[str, Measure] = {
     "heartbeats": hearing,
     "choose": choosing,
     "bridge": bridging,
+    "relay": relaying,
 }
 """A new bench goes here."""
 

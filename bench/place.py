@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -68,16 +67,14 @@ async def write_all(bus: NatsBus, facts: Iterable[Event]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def process(
-    name: str, *argv: str, url: str, more: Mapping[str, str] = MappingProxyType({})
-) -> AsyncIterator[psutil.Process]:
+async def process(name: str, *argv: str, url: str, more: Mapping[str, str] | None = None) -> AsyncIterator[psutil.Process]:
     """`python -m argv...` on the server, ready; ended at the end. more: of its environment.
 
     Raises:
         TimeoutError: not ready in time.
         RuntimeError: it died meanwhile, so the figure is none.
     """
-    child = Child(name, [sys.executable, "-m", *argv], {**environ(url), **more})
+    child = Child(name, [sys.executable, "-m", *argv], {**environ(url), **(more or {})})
     supervisor = Supervisor([child])
     await supervisor.start()
     try:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from bench.figures import percentile
 from bench.running import Ended, command, junit_counts
 
 SEEDS = 5_000
@@ -80,7 +81,53 @@ async def bus_kills(scale: Scale) -> list[Proof]:
     return [await _tests(scale, what, "30 kills alone, 5 in a cluster, nothing lost or doubled", "tests/nats")]
 
 
-async def _tests(scale: Scale, what: str, target: str, path: str) -> Proof:
+async def deaths(scale: Scale) -> list[Proof]:
+    what = "a host's map-server killed with 50 players in play"
+    passed, figures = await _measured(scale, what, "200 kills, nobody disconnected", "tests/rathena/test_realm_death.py")
+    name = "death of a host's map-server, kill to load-end"
+    return [passed, *_judged(figures, name, {0.5: 60.0, 0.99: 250.0})]
+
+
+async def moves(scale: Scale) -> list[Proof]:
+    what = "50 players moved in order: promotion, drain, back"
+    passed, figures = await _measured(scale, what, "nobody disconnected, nothing lost", "tests/rathena/test_realm_moves.py")
+    return [passed, *_judged(figures, "orderly move, hold to load-end", {0.99: 100.0})]
+
+
+async def bridge_kills(scale: Scale) -> list[Proof]:
+    what = "kill -9 of the bridge while players play, and of a relay"
+    return [await _tests(scale, what, "50 kills, nobody disconnected, every save passed", "tests/rathena/test_realm_kills.py")]
+
+
+async def _measured(scale: Scale, what: str, target: str, path: str) -> tuple[Proof, dict[str, list[float]]]:
+    """As `_tests`, with the milliseconds the tests saw (tests/rathena/figures.py), by name."""
+    with tempfile.TemporaryDirectory(prefix="kafra-prove-") as directory:
+        file = Path(directory) / "figures.jsonl"
+        proof = await _tests(scale, what, target, path, {"KAFRA_FIGURES": str(file)})
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    figures: dict[str, list[float]] = {}
+    for line in lines:
+        said = json.loads(line)
+        figures.setdefault(said["name"], []).extend(said["ms"])
+    return proof, figures
+
+
+def _judged(figures: dict[str, list[float]], name: str, limits: dict[float, float]) -> list[Proof]:
+    """limits: share of the samples -> milliseconds it stays below."""
+    samples = figures.get(name, [])
+    proofs: list[Proof] = []
+    for share, limit_ms in limits.items():
+        what, target = f"{name}, p{share * 100:g}", f"under {limit_ms:g} ms"
+        if not samples:
+            proofs.append(Proof(what, target, "not measured", False))
+            continue
+        measured_ms = percentile(samples, share)
+        measured = f"{measured_ms:.0f} ms, of {len(samples):,}"
+        proofs.append(Proof(what, target, measured, measured_ms < limit_ms, "on a machine that has nothing else to do"))
+    return proofs
+
+
+async def _tests(scale: Scale, what: str, target: str, path: str, env: dict[str, str] | None = None) -> Proof:
     with tempfile.TemporaryDirectory(prefix="kafra-prove-") as directory:
         junit = Path(directory) / "junit.xml"
         argv = ("-m", "pytest", path, "-q", "--color=no", f"--junitxml={junit}")
@@ -88,7 +135,7 @@ async def _tests(scale: Scale, what: str, target: str, path: str) -> Proof:
             sys.executable,
             *argv,
             timeout_s=2 * HOUR_S,
-            env={"KAFRA_PROVE": "" if scale.quick else "1"},
+            env={"KAFRA_PROVE": "" if scale.quick else "1"} | (env or {}),
             on_line=lambda line: scale.tell(line.strip()[-60:]),
         )
         passed, failed, skipped = junit_counts(junit)
@@ -166,6 +213,9 @@ ROWS: tuple[Row, ...] = (
     Row("seeds", "simulation seeds", seeds),
     Row("crash", "crash safety", crash_safety),
     Row("bus", "bus kills", bus_kills),
+    Row("deaths", "deaths of hosts", deaths),
+    Row("moves", "orderly moves", moves),
+    Row("bridge", "bridge and relay kills", bridge_kills),
     Row("speed", "speed beside the bare pipeline", speed),
     Row("up", "kafra up, seconds", up),
     Row("demo", "kafra demo", demo),

@@ -5,7 +5,8 @@ client goes through: a list of all packets would take twice as long (`python -m 
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+
+import msgspec
 
 from libs.rathena.framing import BadStream
 from libs.rathena.tables import UNKNOWN, VARIABLE, Table
@@ -15,7 +16,7 @@ _ID_BYTES = 2
 _HEAD_BYTES = 4
 
 
-class Seen(NamedTuple):
+class Seen(msgspec.Struct, frozen=True, gc=False):
     """data: the chunk, behind what was left of the one before. end: of its last whole packet. found: where the watched ones
     begin, in order. broken: what follows `end` is no packet, and nothing ever will be."""
 
@@ -67,7 +68,8 @@ class Watch:
         rows = self._rows
         found: list[int] = []
         at = start = 0
-        last = len(data) - _HEAD_BYTES
+        total = len(data)
+        last = total - _HEAD_BYTES
         while at <= last:
             start = at
             length = rows[data[at + 1]][data[at]]
@@ -81,7 +83,11 @@ class Watch:
                     return self._break(data, at, found)
                 found.append(at)
             at += length
-        if at > len(data):
+        if at == total:
+            self._rest, self._need = b"", _ID_BYTES
+            self._scanned += total
+            return Seen(data, total, found, None)
+        if at > total:
             if found and found[-1] == start:
                 found.pop()
             return self._keep(data, start, found, at - start)

@@ -2,48 +2,43 @@
 
 A `Core` (libs/hosting/effects.py) to the bus; besides, the shell hands in what char-server, map-servers and relays say, and
 after each input takes the effects from `take`. Parts: slot (linking up), upward and downward (what passes between map-servers
-and char-server), placing (players), serving (maps), saves (the gate), said (the bus).
+and char-server), placing, changing, staying, ending (players), serving (maps), relays, saves (the gate), said (the bus).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator
 
 from libs.events import Event, Fact, HostId, MapAssign, Reply, Stream
 from libs.hosting.effects import Append, Ask, Outcome
 from libs.hosting.effects import Effect as BusEffect
 from libs.hosting.world import World
-from libs.link.messages import (
-    Arrived,
-    Closed,
-    Entered,
-    Held,
-    Leaving,
-    Loaded,
-    RelayHello,
-    RelaySays,
-    ServerLost,
-    Walked,
-)
-from libs.rathena.inter_chars import AuthOk, AuthRequest, DisconnectPlayer, SearchCharName
+from libs.link.messages import RelayHello, RelaySays
+from libs.rathena.inter_chars import DisconnectPlayer, SearchCharName
 from libs.rathena.inter_link import RegisterUsers
-from libs.rathena.inter_saves import SaveAck, Storage
 from libs.rathena.layout import Layout
 from libs.rathena.packets import BadPacket
+from services.bridge.answers import Answers
+from services.bridge.changing import Changing
 from services.bridge.effects import Effect
+from services.bridge.ending import Ending
 from services.bridge.mux import Mux
 from services.bridge.nodes import Node
 from services.bridge.placing import Placing
-from services.bridge.players import Player
 from services.bridge.policy import CHECKED
+from services.bridge.pulse import Pulse
+from services.bridge.relays import Relays
+from services.bridge.returning import Returning, adopt
 from services.bridge.said import Said
 from services.bridge.saves import SaveGate
+from services.bridge.saving import WHOLE, Saving
 from services.bridge.serving import Serving
 from services.bridge.slot import Slot
 from services.bridge.state import Rules, State
+from services.bridge.staying import Staying
+from services.bridge.strangers import Strangers
 
 KICK_REASON = 2
 HELD_BACK_BYTES_MAX = 64 * 1024 * 1024
 """What map-servers say while a starting bridge waits for its relays: 2 s of 30 hosts' autosaves, with room."""
-ASKED_MAX = 1_000
 LOGIN, MAPS, USERS, ALL_OFFLINE, KEEPALIVE = 0x2AF8, 0x2AFA, 0x2AFF, 0x2B18, 0x2B23
 CHANGE, SELECT, AUTH, OFFLINE = 0x2B05, 0x2B02, 0x2B26, 0x2B17
 
@@ -55,18 +50,38 @@ class Bridge:
         self.state = State(rules, layout, ids)
         self.said = Said(self.state)
         self.gate = SaveGate(self.state)
-        self.placing = Placing(self.state, self.said, self.gate)
-        self.serving = Serving(self.state, self.placing, self.said)
+        self.ending = Ending(self.state, self.said, self.gate)
+        self.placing = Placing(self.state, self.gate, self.ending)
+        self.changing = Changing(self.state, self.gate, self.ending, self.placing)
+        self.staying = Staying(self.state, self.said, self.gate, self.ending, self.changing)
+        self.serving = Serving(self.state, self.changing, self.staying, self.said)
         self.slot = Slot(self.state, self.serving.on_ready)
+        self.pulse = Pulse(self.state)
         self._mux = Mux(self.state.nodes, self.state.players, layout)
-        self._relays: dict[int, RelayHello] = {}
-        self._awaited = set(known_relays)
-        self._orphans: dict[str, int] = {}
+        self._saving = Saving(self.state, self._mux, self.gate, self.changing)
+        self._relays = Relays(
+            self.state,
+            self.ending,
+            self.placing,
+            Returning(self.state, self.said, self.placing),
+            self.staying,
+            known=known_relays,
+            on_all_back=self._end_recovery,
+        )
         self._started_ms = 0
         self._held_back: list[tuple[Node, bytes]] = []
         self._held_back_bytes = 0
         self._following: World | None = None
-        self._vps_asks: dict[int, Node] = {}
+        self._strangers = Strangers(self.state)
+        self._answers = Answers(
+            self.state,
+            slot=self.slot,
+            placing=self.placing,
+            changing=self.changing,
+            gate=self.gate,
+            mux=self._mux,
+            strangers=self._strangers,
+        )
         self._logged_in: set[int] = set()
         self.on_stepped: Callable[[], None] = lambda: None
         """Called when the bus's shell has stepped the core: there may be effects to take."""
@@ -82,8 +97,10 @@ class Bridge:
         return effects
 
     def _settle(self) -> None:
-        while self.placing.done:
-            player = self.placing.done.pop()
+        while self.ending.successors:
+            self.placing.begin(self.ending.successors.pop())
+        while self.ending.done:
+            player = self.ending.done.pop()
             self.serving.on_done(player)
             if self.state.players.by_char.get(player.char_id) is player:
                 self.serving.settle(player)
@@ -142,8 +159,11 @@ class Bridge:
         self.on_stepped()
 
     def _on_drained(self) -> None:
+        """Players who waited for their saves to be checked go on at once."""
         while self.gate.drained:
-            self.placing.checked(self.gate.drained.pop())
+            player = self.gate.drained.pop()
+            if self.state.busy.get(player.char_id) is player:
+                self.staying.due(player)
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -156,15 +176,15 @@ class Bridge:
         if state.recovering and now_ms - self._started_ms >= state.rules.recover_ms:
             self._end_recovery()
         for player in list(state.busy.values()):
-            self.placing.due(player)
+            self.staying.due(player)
         self.serving.due()
+        self.pulse.due()
         state.out.extend(self._mux.due(now_ms))
-        for relay, since_ms in list(self._orphans.items()):
-            if now_ms - since_ms > state.rules.hold_ms:
-                del self._orphans[relay]
-                self._close_all(relay, frozenset())
+        self._relays.due()
 
     def _end_recovery(self) -> None:
+        if not self.state.recovering:
+            return
         self.state.recovering = False
         for node in list(self.state.nodes):
             self._sort_out(node)
@@ -194,56 +214,9 @@ class Bridge:
             BadPacket: the char-server is not the stock one.
         """
         self.state.now_ms = now_ms
-        handler = _FROM_CHAR.get(packet[0] | packet[1] << 8)
-        if handler is None or not handler(self, packet):
+        self.pulse.told(packet)
+        if not self._answers.take(packet):
             self.state.out.extend(self._mux.downward.take(packet, self.state.now_ms))
-
-    def _login_ack(self, packet: bytes) -> bool:
-        self.slot.on_login_ack(packet)
-        return True
-
-    def _tables(self, packet: bytes) -> bool:
-        self.slot.on_tables(packet)
-        return True
-
-    def _maps_ack(self, packet: bytes) -> bool:
-        self.slot.on_maps_ack(packet)
-        return True
-
-    def _auth_ok(self, packet: bytes) -> bool:
-        self._mux.groups.learn(AuthOk.unpack(packet).status)
-        return self.placing.on_auth_ok(packet) or self._to_asker(packet)
-
-    def _auth_failed(self, packet: bytes) -> bool:
-        return self.placing.on_auth_failed(packet) or self._to_asker(packet)
-
-    def _to_asker(self, packet: bytes) -> bool:
-        """Of a character that a VPS's map-server brought in itself, as an automatic trader."""
-        account_id = int.from_bytes(packet[4:8] if packet[0] == 0xFD else packet[2:6], "little")
-        node = self._vps_asks.pop(account_id, None)
-        if node is not None and self.state.is_linked(node):
-            self.state.down(node, packet)
-        return True
-
-    def _change_ack(self, packet: bytes) -> bool:
-        return self.placing.on_change_ack(packet)
-
-    def _save_ack(self, packet: bytes) -> bool:
-        player = self.state.players.by_char.get(SaveAck.unpack(packet).char_id)
-        if player is None or player.owner is None:
-            return False
-        self.state.down(player.owner, packet)
-        self.placing.on_saved(player)
-        return True
-
-    def _storage(self, packet: bytes) -> bool:
-        player = self.state.players.by_account.get(Storage.unpack(packet).account_id)
-        if player is not None and player.owner is not None and not player.owner.is_vps:
-            self.gate.learn_storage(player, packet)
-        return False
-
-    def _swallow(self, _packet: bytes) -> bool:
-        return True
 
     # -- map-servers ---------------------------------------------------------------------------------------------------
 
@@ -263,6 +236,7 @@ class Bridge:
         if (node := self.state.nodes.remove(link)) is None:
             return
         self._logged_in.discard(link)
+        self.pulse.lost(node)
         self.slot.on_node_lost(node)
         self.serving.on_lost(node)
         self.state.out.extend(self._mux.node_lost(node))
@@ -274,6 +248,7 @@ class Bridge:
         self.state.now_ms = now_ms
         if (node := self.state.nodes.get(link)) is None:
             return
+        self.pulse.heard(node)
         try:
             if link not in self._logged_in and packet[0] | packet[1] << 8 != LOGIN:
                 self.state.cut(node, "it did not log in first")
@@ -310,42 +285,26 @@ class Bridge:
         elif packet_id == ALL_OFFLINE:
             self.state.cut(node, "it ends")  # its players are saved; the others of this slot are not offline
         elif packet_id == CHANGE:
-            self.placing.on_change_request(node, packet)
+            self.changing.on_change_request(node, packet)
         elif packet_id == SELECT:
-            self.placing.on_select_request(node, packet)
+            self.changing.on_select_request(node, packet)
         elif packet_id == OFFLINE and (player := self._mux.upward.fence(node, packet)) is not None:
-            self.placing.given_up(player)
+            self.changing.given_up(player)
         elif packet_id == AUTH:
-            self._auth_request(node, packet)
+            if not self.placing.on_auth_request(node, packet):
+                self._strangers.ask(node, packet)
         elif packet_id in CHECKED:
-            self._save(node, packet)
+            self._saving.on_save(node, packet)
+        elif packet_id == WHOLE:
+            self._saving.on_whole(node, packet)
         else:
             self.state.out.extend(self._mux.upward.take(node, packet))
-
-    def _auth_request(self, node: Node, packet: bytes) -> None:
-        if self.placing.on_auth_request(node, packet):
-            return
-        while len(self._vps_asks) >= ASKED_MAX:
-            del self._vps_asks[next(iter(self._vps_asks))]
-        self._vps_asks[AuthRequest.unpack(packet).account_id] = node
-        self.state.up(packet)
-
-    def _save(self, node: Node, packet: bytes) -> None:
-        player = self._mux.upward.fence(node, packet)
-        if player is not None:
-            self.gate.offer(node, player, packet)
-        elif node.is_vps and self._mux.upward.is_nobody(packet):
-            self.state.up(packet)
-        else:
-            why = self._mux.upward.standing(node, packet).why
-            self.state.report("fenced", node, packet[0] | packet[1] << 8, why)
-            self.state.out.extend(self._mux.upward.settle(node, packet))
 
     def _sort_out(self, node: Node) -> None:
         """Whom it says it has: back to it where the relay says so too; the others it has to let go."""
         for account_id, char_id in node.claimed:
             player = self.state.players.by_char.get(char_id)
-            if player is not None and (player.owner is node or self.placing.adopt(player, node)):
+            if player is not None and (player.owner is node or adopt(self.state, player, node)):
                 continue
             if not self.state.recovering and (player is not None or not node.is_vps):
                 self.state.down(node, DisconnectPlayer(account_id=account_id, reason=KICK_REASON).pack())
@@ -353,78 +312,17 @@ class Bridge:
     # -- relays --------------------------------------------------------------------------------------------------------
 
     def relay_linked(self, peer: int, hello: RelayHello, now_ms: int) -> None:
-        """A relay connected and stated its table."""
         self.state.now_ms = now_ms
-        for old, other in list(self._relays.items()):
-            if other.relay == hello.relay:
-                del self._relays[old]
-        self._relays[peer] = hello
-        self._orphans.pop(hello.relay, None)
-        for placed in hello.players:
-            self.placing.restore(peer, hello.relay, hello.region, placed)
-        entering = {player.conn for player in self.state.players if self.placing.is_entering(player)}
-        self._close_all(hello.relay, entering | {placed.conn for placed in hello.players})
-        self._awaited.discard(hello.relay)
-        if self.state.recovering and not self._awaited and self._known_once:
-            self._end_recovery()
-
-    @property
-    def _known_once(self) -> bool:
-        """A bridge that knew its relays need not wait once all have answered."""
-        return self._started_ms > 0
-
-    def relays(self) -> list[str]:
-        return sorted({hello.relay for hello in self._relays.values()} | set(self._orphans))
-
-    def _close_all(self, relay: str, but: Set[int]) -> None:
-        """Players of this relay whose clients it does not have."""
-        for player in [player for player in self.state.players if player.relay == relay and player.conn not in but]:
-            self.placing.closed(player)
+        self._relays.linked(peer, hello)
 
     def relay_lost(self, peer: int, now_ms: int) -> None:
-        """Its players play on; it has a while to come back."""
         self.state.now_ms = now_ms
-        if (hello := self._relays.pop(peer, None)) is not None:
-            self._orphans[hello.relay] = now_ms
+        self._relays.lost(peer)
 
     def relay_says(self, peer: int, message: RelaySays, now_ms: int) -> None:
         self.state.now_ms = now_ms
-        if (hello := self._relays.get(peer)) is None or isinstance(message, RelayHello):
-            return
-        if isinstance(message, Arrived):
-            self.placing.arrived(peer, hello.relay, hello.region, message)
-        elif (player := self.state.players.by_conn.get((peer, message.conn))) is not None:
-            self._of_player(player, message)
+        self._relays.says(peer, message)
 
-    def _of_player(self, player: Player, message: RelaySays) -> None:
-        placing = self.placing
-        if isinstance(message, Entered):
-            placing.entered(player, message)
-        elif isinstance(message, Loaded):
-            placing.loaded(player, message)
-        elif isinstance(message, Walked):
-            placing.walked(player, message)
-        elif isinstance(message, Leaving):
-            placing.leaving(player, message)
-        elif isinstance(message, ServerLost):
-            placing.server_lost(player, message)
-        elif isinstance(message, Held):
-            placing.held(player, message)
-        elif isinstance(message, Closed):
-            placing.closed(player)
-
-
-_FROM_CHAR: dict[int, Callable[[Bridge, bytes], bool]] = {
-    0x2AF9: Bridge._login_ack,
-    0x388C: Bridge._tables,
-    0x2AFB: Bridge._maps_ack,
-    AuthOk.packet_id: Bridge._auth_ok,
-    0x2B27: Bridge._auth_failed,
-    0x2B06: Bridge._change_ack,
-    SaveAck.packet_id: Bridge._save_ack,
-    Storage.packet_id: Bridge._storage,
-    0x2B04: Bridge._swallow,
-    0x2B20: Bridge._swallow,
-    0x2B24: Bridge._swallow,
-}
-"""Packet id -> who handles it; what returns False is routed as any other packet."""
+    def relays(self) -> list[str]:
+        """Those it has, and those it waits for."""
+        return self._relays.names()

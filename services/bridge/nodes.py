@@ -16,7 +16,7 @@ class Node:
     link: the shell's number for the connection; never used twice. server: what relays and logs call it, `core`, `fallback`,
     `vps-<port>` or `<host>/<map>`. host: whose machine; None for the VPS. ip, port: where its players connect to, 4 bytes and
     TCP port. maps: loaded, without extension. ready: it was told so (2afb). users: players it counts (2afe). claimed: account
-    and character of those it said it has (2aff).
+    and character of those it said it has (2aff). turned_away: players in a row who did not get in.
     """
 
     link: int
@@ -28,6 +28,7 @@ class Node:
     ready: bool = False
     users: int = 0
     claimed: frozenset[tuple[int, int]] = frozenset()
+    turned_away: int = 0
 
     @property
     def is_vps(self) -> bool:

@@ -25,8 +25,6 @@ WAITING_MAX = 256
 """Of one character; a final save has six parts, and what carries changes is not replaced by the next."""
 ASK_MS = 1_000
 RETRY_MS = 200
-UNCHECKED_MS = 60_000
-"""For how long a host is left out after its saves could not be checked; then it is tried again."""
 SAVE_CHAR, STORAGE_SAVE = SaveChar.packet_id, StorageSave.packet_id
 CHECKED_FIELDS = ("base_level", "job_level", "base_exp", "job_exp", "zeny", "hp", "sp", "status_point", "skill_point")
 TABLES = {1: "inventory", 2: "cart", 3: "storage"}
@@ -106,7 +104,7 @@ class SaveGate:
         key, first = _kind_key(packet), 0 if waiting.asked is None else 1
         if _id(packet) in (SAVE_CHAR, STORAGE_SAVE):
             for at in range(len(waiting.packets) - 1, first - 1, -1):
-                if _is_final(waiting.packets[at]):
+                if is_final(waiting.packets[at]):
                     break
                 if _kind_key(waiting.packets[at]) == key:
                     del waiting.packets[at]  # the newest goes to the end: a final save comes behind the storages it ends
@@ -185,9 +183,9 @@ class SaveGate:
     def _away(self, waiting: Waiting) -> None:
         """No validator answers: the operator chose what happens. vps: the host's maps leave it, and what it said until then
         passes, or its players would be held until a validator is back."""
-        state, chosen, host = self._state, self._state.rules.when_validator_away, waiting.node.host
-        if chosen == "vps" and host is not None:
-            state.unchecked[host] = state.now_ms + UNCHECKED_MS
+        state, chosen = self._state, self._state.rules.when_validator_away
+        if chosen == "vps":
+            state.leave_out(waiting.node, "no validator checks its saves")
         if chosen in ("pass", "vps"):
             self._pass(waiting.player, waiting.packets.popleft())
         else:
@@ -249,7 +247,7 @@ def _id(packet: bytes) -> int:
     return packet[0] | packet[1] << 8
 
 
-def _is_final(packet: bytes) -> bool:
+def is_final(packet: bytes) -> bool:
     return _id(packet) == SAVE_CHAR and packet[12] == 1
 
 

@@ -1,5 +1,5 @@
 """Which node serves which map, and how a map changes hands. In: assignments, nodes that come and go, time. Out: players taken
-off and placed by `Placing`, and map.moved.
+off by `Changing`, and map.moved.
 
 The assignment says who should serve; the table says who does. A map goes over when the assigned node is ready: at once for new
 arrivals, player by player for those who are there. When its node dies it waits for the next assignment, at most
@@ -11,19 +11,24 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from libs.events import HostId, MapAssign, MapMoved
+from services.bridge.changing import Changing
 from services.bridge.nodes import Node
-from services.bridge.placing import Placing
 from services.bridge.players import Phase, Player
 from services.bridge.said import Said
 from services.bridge.state import State, wire_name
+from services.bridge.staying import Staying
 
 Kind = Literal["orderly", "death"]
 Outcome = Literal["moved", "rolled_back", "vps"]
+AT_ONCE = 8
+"""Players between two servers at a time in an orderly move. Who waits for 50 others waits 0.3 s; who plays on meanwhile waits
+for nobody, and the move as a whole takes no longer."""
 
 
 @dataclass(slots=True)
 class Move:
-    """A map on its way. waiting: characters not yet there. carried: those who are. since_ms: when the switch began."""
+    """A map on its way. waiting: characters not yet there; queued: those of them who play on at the old server until it is
+    their turn. carried: those who are there. since_ms: when the switch began."""
 
     name: bytes
     tenure: int
@@ -33,17 +38,17 @@ class Move:
     outcome: Outcome
     since_ms: int
     waiting: set[int] = field(default_factory=set)
+    queued: dict[int, None] = field(default_factory=dict)
     carried: int = 0
 
 
 class Serving:
-    def __init__(self, state: State, placing: Placing, said: Said) -> None:
-        self._state, self._placing, self._said = state, placing, said
+    def __init__(self, state: State, changing: Changing, staying: Staying, said: Said) -> None:
+        self._state, self._changing, self._staying, self._said = state, changing, staying, said
         self._moves: dict[bytes, Move] = {}
         self._lost_host: dict[bytes, HostId | None] = {}
         self._cold: dict[bytes, tuple[int, int]] = {}
         self._spent: dict[bytes, int] = {}
-        self._unsettled = False
         self._left: set[HostId] = set()
 
     @property
@@ -70,8 +75,7 @@ class Serving:
             if node.is_vps:
                 self._await_return(player, node)
             else:
-                self._leave_instance(player)
-                self._placing.cut_off(player)
+                self._changing.cut_off(player)
         for name, move in list(self._moves.items()):
             if move.to is node:
                 del self._moves[name]
@@ -84,12 +88,7 @@ class Serving:
             player.owner, player.expected = None, node.server
             self._state.enter_phase(player, Phase.PLACING)
         else:
-            self._placing.cut_off(player)
-
-    def _leave_instance(self, player: Player) -> None:
-        """An instance dies with the process that made it: its players go back to where they entered it."""
-        if b"@" in player.map and player.entrance is not None:
-            player.map, player.x, player.y = player.entrance
+            self._changing.cut_off(player)
 
     def reconsider(self, name: bytes) -> None:
         state = self._state
@@ -108,9 +107,8 @@ class Serving:
                 self._to_vps(name)
         elif wanted is not None:
             vps = state.nodes.on_vps(name)
-            if wanted is vps:
+            if wanted is vps or vps is None:  # nobody had it: nothing moves, as after a restart
                 state.serving[name] = wanted
-                self._unsettled = True
             else:
                 self._begin(name, vps, wanted, "orderly", "moved")
         else:
@@ -131,7 +129,7 @@ class Serving:
 
     def _may_not(self, name: bytes, host: HostId) -> bool:
         """In this tenure the map has gone to the VPS; or nobody checks what this host says."""
-        return self._spent.get(name) == self._state.tenure_of(name) or host in self._state.unchecked
+        return self._spent.get(name) == self._state.tenure_of(name) or host in self._state.left_out
 
     def _wait(self, name: bytes, serving: Node | None) -> None:
         """The assigned host is not ready: whoever serves goes on, at most start_timeout; then the VPS, and it is said."""
@@ -168,19 +166,19 @@ class Serving:
         move = Move(name, state.tenure_of(name), from_host, to, kind, outcome, since_ms)
         old = self._moves.get(name)
         if old is not None:
-            move.waiting |= old.waiting
+            move.waiting |= old.waiting - old.queued.keys()
         self._moves[name] = move
         for player in [player for player in state.players if player.map == name]:
             self._take_along(player, move)
-        self._finish(move)
+        self._go_on(move)
 
     def _take_along(self, player: Player, move: Move) -> None:
         if player.phase is Phase.PLAYING and player.owner is not move.to:
             move.waiting.add(player.char_id)
-            self._placing.take_off(player)
+            move.queued[player.char_id] = None
         elif player.phase is Phase.HELD:
             move.waiting.add(player.char_id)
-            self._placing.due(player)
+            self._staying.due(player)
         elif player.phase in (Phase.PLACING, Phase.HOLDING, Phase.CHANGING) and player.expected is None:
             move.waiting.add(player.char_id)
 
@@ -192,7 +190,20 @@ class Serving:
             elif player.owner is move.to or player.map != move.name:
                 move.waiting.discard(player.char_id)
                 move.carried += 1
-            self._finish(move)
+            self._go_on(move)
+
+    def _go_on(self, move: Move) -> None:
+        """The next of those who still play on the old server, where few are between the two; or the end."""
+        move.queued = {char_id: None for char_id in move.queued if char_id in move.waiting}
+        while move.queued and len(move.waiting) - len(move.queued) < AT_ONCE:
+            char_id = next(iter(move.queued))
+            del move.queued[char_id]
+            player = self._state.players.by_char.get(char_id)
+            if player is None or player.map != move.name or player.owner is move.to:
+                move.waiting.discard(char_id)
+            elif player.phase is Phase.PLAYING:
+                self._changing.take_off(player)
+        self._finish(move)
 
     def settle(self, player: Player) -> None:
         """A player walked, within his server, onto a map that another node serves: he goes there."""
@@ -201,31 +212,31 @@ class Serving:
             return
         serving = state.serving.get(player.map)
         if serving is not None and serving is not player.owner and state.is_linked(serving) and serving.ready:
-            self._placing.take_off(player)
+            self._changing.take_off(player)
 
     def due(self) -> None:
         """Time alone: maps without a server, hosts that do not start, moves that do not end."""
         state = self._state
-        self._leave_unchecked()
-        if self._unsettled:  # players may be with a server that had them before this bridge, or before the map was anybody's
-            self._unsettled = False
+        if state.unsettled:
+            state.unsettled = False
             for player in list(state.players):
                 self.settle(player)
+        self._leave_out()
         for name in [*state.lost, *self._cold]:
             self.reconsider(name)
         for move in list(self._moves.values()):
             if move.waiting and state.now_ms - move.since_ms > 2 * state.rules.migration_timeout_ms:
-                move.waiting = {char for char in move.waiting if char in state.busy}
-                self._finish(move)
+                move.waiting = {char for char in move.waiting if char in state.busy or char in move.queued}
+                self._go_on(move)
 
-    def _leave_unchecked(self) -> None:
+    def _leave_out(self) -> None:
         """Maps of hosts whose saves nobody checks go to the VPS; after a while they may return."""
         state = self._state
-        ended = {host for host, until_ms in state.unchecked.items() if state.now_ms >= until_ms}
+        ended = {host for host, until_ms in state.left_out.items() if state.now_ms >= until_ms}
         for host in ended:
-            del state.unchecked[host]
-        concerned = ended | (state.unchecked.keys() - self._left)
-        self._left = set(state.unchecked)
+            del state.left_out[host]
+        concerned = ended | (state.left_out.keys() - self._left)
+        self._left = set(state.left_out)
         if concerned:
             for name, map_state in [(name, state.map_state(name)) for name in state.nodes.maps()]:
                 if map_state.assign is not None and map_state.assign.host in concerned:

@@ -28,6 +28,7 @@ def rules_of(settings: Settings) -> Rules:
         userid=settings.bridge.userid.encode(),
         passwd=settings.bridge.passwd.encode(),
         migration_timeout_ms=settings.failover.migration_timeout,
+        silence_ms=settings.failover.silence_ms,
         start_timeout_ms=settings.failover.start_timeout * 1000,
         hold_ms=settings.relay.hold_timeout_s * 1000,
         when_validator_away=settings.security.when_validator_away,

@@ -61,7 +61,7 @@ class BridgeProcess:
             on_up=self._on_char_up,
             on_packets=self._on_char_packets,
             on_down=self._on_char_down,
-            pause=self.links.pause,
+            pause=self._pause,
         )
         self.name = node_name("bridge")
         self.reports: dict[str, int] = {}
@@ -169,6 +169,10 @@ class BridgeProcess:
     def _on_char_down(self) -> None:
         self.core.char_lost(self._now_ms)
         self._perform()
+
+    def _pause(self, paused: bool) -> None:
+        self.links.pause(paused)
+        self.core.pulse.deaf = paused
 
     def _on_peer(self, peer: Peer[RelaySays]) -> "_Relay":
         self._peer_number += 1

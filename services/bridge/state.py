@@ -28,6 +28,7 @@ class Rules:
     relink_ms: int = 12_000
     hold_ms: int = 30_000
     recover_ms: int = 2_000
+    silence_ms: int = 2_500
     when_validator_away: str = "hold"
 
     @property
@@ -37,12 +38,18 @@ class Rules:
         return self.hold_ms // 3
 
 
+LEFT_OUT_MS = 60_000
+"""For how long a host is left out before it is tried again."""
+
+
 @dataclass(slots=True)
 class State:
     """now_ms: of the input being handled. serving: map -> the node that serves it now; a map that is missing is the VPS's.
     lost: maps whose server is gone -> since when; nobody gets them until it is decided who does, or too late.
-    unchecked: hosts whose saves nobody could check, where the VPS shall serve then -> until when.
-    busy: players not simply playing, by character. ids: 32 random bits each."""
+    left_out: hosts that get no map for a while, whatever the log says, because their saves cannot be checked or players do not
+    get in -> until when.
+    busy: players not simply playing, by character.
+    unsettled: a player may be with a server that is not his map's. ids: 32 random bits each."""
 
     rules: Rules
     layout: Layout
@@ -52,9 +59,10 @@ class State:
     world: World = field(default_factory=World)
     serving: dict[bytes, Node] = field(default_factory=dict)
     lost: dict[bytes, int] = field(default_factory=dict)
-    unchecked: dict[HostId, int] = field(default_factory=dict)
+    left_out: dict[HostId, int] = field(default_factory=dict)
     busy: dict[int, Player] = field(default_factory=dict)
     recovering: bool = True
+    unsettled: bool = False
     now_ms: int = 0
     out: list[Effect] = field(default_factory=list)
 
@@ -82,6 +90,12 @@ class State:
             self.busy.pop(player.char_id, None)
         else:
             self.busy[player.char_id] = player
+
+    def leave_out(self, node: Node, why: str) -> None:
+        """Its maps go to the VPS (Serving); what it says of its players counts until they have gone."""
+        if node.host is not None and node.host not in self.left_out:
+            self.report("left out", node, 0, why)
+            self.left_out[node.host] = self.now_ms + LEFT_OUT_MS
 
     def is_linked(self, node: Node | None) -> bool:
         return node is not None and self.nodes.get(node.link) is node

@@ -1,13 +1,16 @@
 """The sockets of a client and of its server. Bytes go to the session, its effects come here; nothing is decided.
 
 Raw protocols, for speed: one call for what was read, one write of the very bytes. Who does not read stops whoever writes to
-him: each side has at most HIGH_WATER_BYTES and a chunk waiting.
+him: each side has at most HIGH_WATER_BYTES and a chunk waiting. Only the welcome of a new server does not wait for a client
+that does not read.
 """
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
 from services.relay.core import Session
+from services.relay.phase import Phase
 
 if TYPE_CHECKING:
     from services.relay.shell import RelayShell
@@ -38,7 +41,7 @@ class Side(asyncio.Protocol):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        self.deadline_s = self.shell.now_s() + LINGER_S
+        self.deadline_s = monotonic() + LINGER_S
         self.shell.lingering.add(self)
         self.let_read(allowed=True)
         try:
@@ -74,13 +77,18 @@ class ServerSide(Side):
         super().connection_made(transport)
         if self.client is None:
             self.abort()
-        elif self.client.choked_s is not None:
-            self.let_read(allowed=False)
 
     def data_received(self, data: bytes) -> None:
-        if self.client is not None:
-            self.shell.counts.bytes_to_clients += len(data)
-            self.shell.run_session(self.client, self.session.on_server, self.switch, data, self.shell.now_ms())
+        client, shell = self.client, self.shell
+        if client is None:
+            return
+        shell.counts.bytes_to_clients += len(data)
+        try:
+            shell.perform(client, self.session.on_server(self.switch, data, monotonic() * 1000))
+        except Exception:  # noqa: BLE001 - the middleware
+            shell.bug(client)
+        if client.choked_s is not None and self.client is not None and self.session.phase is not Phase.ENTERING:
+            self.let_read(allowed=False)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lost("it closed the connection" if error is None else "the connection broke")
@@ -93,10 +101,10 @@ class ServerSide(Side):
             owner.server = None
             owner.let_read(allowed=True)
         self.client = None
-        self.shell.run_session(owner, self.session.on_server_lost, self.switch, reason, self.shell.now_ms())
+        self.shell.run_session(owner, self.session.on_server_lost, self.switch, reason, monotonic() * 1000)
 
     def pause_writing(self) -> None:
-        self.choked_s = self.shell.now_s()
+        self.choked_s = monotonic()
         if self.client is not None:
             self.client.let_read(allowed=False)
 
@@ -118,8 +126,12 @@ class ClientSide(Side):
         self.shell.on_client(self)
 
     def data_received(self, data: bytes) -> None:
-        self.shell.counts.bytes_to_servers += len(data)
-        self.shell.run_session(self, self.session.on_client, data, self.shell.now_ms())
+        shell = self.shell
+        shell.counts.bytes_to_servers += len(data)
+        try:
+            shell.perform(self, self.session.on_client(data, monotonic() * 1000))
+        except Exception:  # noqa: BLE001 - the middleware
+            shell.bug(self)
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - however it ended
         self.shell.lingering.discard(self)
@@ -127,7 +139,7 @@ class ClientSide(Side):
         self.shell.on_client_gone(self)
 
     def pause_writing(self) -> None:
-        self.choked_s = self.shell.now_s()
+        self.choked_s = monotonic()
         if self.server is not None:
             self.server.let_read(allowed=False)
 

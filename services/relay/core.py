@@ -44,7 +44,7 @@ class Session:
         self._until_ms = now_ms + settings.first_packet_timeout_s * 1000
         self._holding = Holding(settings.hold_timeout_s * 1000)
         self._from_client = Watch(wire.FROM_CLIENT)
-        self._server = leg.ServerLeg(b"")
+        self._server = leg.ServerLeg(self.player, b"")
         self._link: int | None = None
         self._ending: int | None = None
         self._parting: str | None = None
@@ -58,16 +58,16 @@ class Session:
         self._heard_ms = now_ms
         if self.phase is Phase.FIRST:
             return self._first(data, now_ms)
+        seen = self._from_client.scan(data)
+        if self.phase is Phase.PLAYING and not seen.found and seen.broken is None:
+            return [ToServer(seen.whole)] if seen.end else NOTHING
         if self.phase is Phase.CLOSED:
             return NOTHING
-        seen = self._from_client.scan(data)
         if seen.broken is not None:
             return self.end(f"what the client says is no stream: {seen.broken}")
         if self.phase is Phase.PLAYING:
             return self._play(seen, now_ms)
-        if self.phase is Phase.LOADING:
-            return self._load(seen, now_ms)
-        return self._drop(seen, now_ms)
+        return self._load(seen, now_ms) if self.phase is Phase.LOADING else self._drop(seen, now_ms)
 
     def on_client_lost(self, reason: str = "the client left") -> Sequence[Effect]:
         """It closed its connection, or cannot be written to any more."""
@@ -182,13 +182,9 @@ class Session:
             self._lose(word.reason, out, now_ms)
         elif isinstance(word, leg.Dismissed):
             self._dismiss(word, out, now_ms)
-        elif isinstance(word, leg.Stepped):
-            self.player.place = self.player.place._replace(x=word.x, y=word.y)
         elif isinstance(word, leg.Moved):
-            self.player.place = word.place
             self._loads.asked(now_ms)
         elif isinstance(word, leg.Sent):
-            self.player.place = word.place
             self._hang_up(out, orderly=True)
             self._hold(now_ms)
             out.append(self.player.leaving())
@@ -197,18 +193,14 @@ class Session:
 
     def _accept(self, word: leg.Accepted, out: list[Effect], now_ms: float) -> None:
         """02eb: the client's welcome, or for one in the game a map change in its place."""
-        serve = self.player.serve
-        assert serve is not None
         self._server_tick, self._ticked_ms = word.tick, now_ms
-        if self.phase is not Phase.ENTERING:
+        if word.place is None:
             out.append(ToClient(word.packet))
             return
-        x, y = (word.x, word.y) if word.x or word.y else (serve.x, serve.y)
-        self.player.place = Place(serve.map, x, y)
         if self.entered:
             self.phase, self._until_ms = Phase.LOADING, now_ms + LOAD_TIMEOUT_MS
             self._loads.asked_again(now_ms)
-            out.append(ToClient(wire.map_move(self.player.place)))
+            out.append(ToClient(wire.map_move(word.place)))
         else:
             self.phase, self.entered = Phase.PLAYING, True
             self._loads.asked(now_ms)
@@ -272,7 +264,7 @@ class Session:
         if (wrong := wire.wrong_with(serve)) is not None:
             return [*out, self.player.not_entered(wrong)]
         self.phase, self._until_ms = Phase.ENTERING, now_ms + self._settings.connect_timeout_ms
-        self._link, self._server = serve.switch, leg.ServerLeg(serve.enter[2:6])
+        self._link, self._server = serve.switch, leg.ServerLeg(self.player, serve.enter[2:6])
         return [*out, Dial(serve.switch, serve.server, serve.address, serve.port)]
 
     def on_hold(self, now_ms: float) -> Sequence[Effect]:

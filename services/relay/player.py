@@ -15,19 +15,36 @@ NOBODY: Final = Enter(account_id=0, char_id=0, login_id1=0, sex=0)
 
 @dataclass(slots=True)
 class Player:
-    """enter: the client's 0436. serve: the newest placement, None before the first. place: where the client last was, or is
-    about to be."""
+    """enter: the client's 0436. serve: the newest placement, None before the first. step: 0087 or 0088, where he went since
+    `place` was set; looked into when somebody asks."""
 
     conn: int
     address: str = ""
     enter: Enter = field(default=NOBODY)
     serve: say.Serve | None = None
-    place: Place = field(default=Place("", 0, 0))
+    step: bytes | None = None
+    _place: Place = field(default=Place("", 0, 0))
+
+    @property
+    def place(self) -> Place:
+        """Where the client last was, or is about to be."""
+        if self.step is not None:
+            self.place = Place(self._place.map, *wire.stepped_to(self.step))
+        return self._place
+
+    @place.setter
+    def place(self, place: Place) -> None:
+        self._place, self.step = place, None
 
     @property
     def switch(self) -> int:
         """-1 before the first."""
         return -1 if self.serve is None else self.serve.switch
+
+    def welcomed_at(self, x: int, y: int) -> None:
+        """His new server put him there; on the map that the bridge named."""
+        assert self.serve is not None
+        self.place = Place(self.serve.map, x, y) if x or y else Place(self.serve.map, self.serve.x, self.serve.y)
 
     def arrived(self) -> say.Arrived:
         enter = self.enter
@@ -80,4 +97,5 @@ class Player:
         return Tell(say.Closed(conn=self.conn, reason=reason[:REASON_CHARS_MAX]))
 
     def _where(self) -> dict[str, Any]:
-        return self.place._asdict()
+        place = self.place
+        return {"map": place.map, "x": place.x, "y": place.y}

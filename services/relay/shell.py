@@ -7,8 +7,8 @@ import asyncio
 import contextlib
 import logging
 import ssl
-import time
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Final
 
 from libs.config import Relay
@@ -90,19 +90,13 @@ class RelayShell:
         """To the bridge."""
         return self._bridge.connected
 
-    def now_s(self) -> float:
-        return time.monotonic()
-
-    def now_ms(self) -> float:
-        return time.monotonic() * 1000
-
     # -- from the connections ---------------------------------------------------------------------------------------------
 
     def on_client(self, client: ClientSide) -> None:
         assert client.transport is not None
         peer = client.transport.get_extra_info("peername")
         address = None if self.settings.proxy_protocol else str(peer[0]) if peer else ""
-        client.session = self.table.open(address, self.now_ms())
+        client.session = self.table.open(address, monotonic() * 1000)
         self._clients[client.session.player.conn] = client
         self._empty.clear()
         refused = self.table.admit(client.session) or self.table.count(client.session, address or "")
@@ -119,10 +113,9 @@ class RelayShell:
     def run_session(self, client: ClientSide, handler: Callable[..., Sequence[Effect]], *inputs: object) -> None:
         """One input of a session, and what follows. A bug costs one player his connection, not everybody."""
         try:
-            if effects := handler(*inputs):
-                self.perform(client, effects)
+            self.perform(client, handler(*inputs))
         except Exception:  # noqa: BLE001 - the middleware
-            self._bug(client)
+            self.bug(client)
 
     def perform(self, client: ClientSide, effects: Sequence[Effect]) -> None:
         for effect in effects:
@@ -151,9 +144,9 @@ class RelayShell:
             return
         client = self._clients.get(getattr(message, "conn", 0))
         if client is not None:
-            self.run_session(client, client.session.on_message, message, self.now_ms())
+            self.run_session(client, client.session.on_message, message, monotonic() * 1000)
 
-    def _bug(self, client: ClientSide) -> None:
+    def bug(self, client: ClientSide) -> None:
         self.counts.bugs += 1
         _LOG.exception("bug: connection %d is given up", client.session.player.conn)
         self.perform(client, client.session.end("a bug of the relay"))
@@ -168,7 +161,7 @@ class RelayShell:
 
     async def _connect(self, client: ClientSide, server: ServerSide, dial: Dial) -> None:
         loop = asyncio.get_running_loop()
-        started_s = time.monotonic()
+        started_s = monotonic()
         try:
             async with asyncio.timeout(self.settings.connect_timeout_ms / 1000):
                 await loop.create_connection(lambda: server, dial.address, dial.port)
@@ -180,7 +173,7 @@ class RelayShell:
             server.lost("no connection: a wrong address")
         else:
             if server.client is not None:
-                self._on_rtt(dial.server, (time.monotonic() - started_s) * 1000)
+                self._on_rtt(dial.server, (monotonic() - started_s) * 1000)
                 self.run_session(client, client.session.on_server_open, dial.switch)
 
     def _hang_up(self, client: ClientSide, *, orderly: bool) -> None:
@@ -202,7 +195,7 @@ class RelayShell:
         while True:
             await asyncio.sleep(TICK_S)
             self._on_turn()
-            now_s = self.now_s()
+            now_s = monotonic()
             for client in list(self._clients.values()):
                 self._tick_one(client, now_s)
             for side in [side for side in self.lingering if now_s > side.deadline_s]:

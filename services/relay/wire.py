@@ -1,7 +1,9 @@
 """The packets a relay reads as they pass, and those it makes. Pure."""
 
 from ipaddress import IPv6Address, ip_address
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from libs.link.messages import Serve
 from libs.rathena import client
@@ -18,6 +20,8 @@ RESTART, QUIT = client.RestartAck.packet_id, client.QuitAck.packet_id
 
 FROM_CLIENT: Final = Watched(CLIENT_TO_MAP, {LOAD_END, TICK})
 FROM_SERVER: Final = Watched(MAP_TO_CLIENT, {*REFUSALS, ACCEPT, MAP_MOVE, SERVER_MOVE, WALK, STAND, RESTART, QUIT})
+STEPS: Final = frozenset({WALK, STAND})
+STEP_BYTES_MAX: Final = MAP_TO_CLIENT.lengths[WALK]
 ENTER_BYTES: Final = CLIENT_TO_MAP.lengths[ENTER]
 LOADED: Final = client.LoadEndAck().pack()
 
@@ -31,7 +35,7 @@ _VALUE_MAX: Final = 2**31 - 1
 _NOWHERE: Final = b"\0\0\0\0"
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True, gc=False):
     """map: without extension. x, y: cells."""
 
     map: str
@@ -64,21 +68,18 @@ def moved_to(packet: bytes) -> Place | None:
     return Place(raw.decode("ascii"), x, y)
 
 
-def walked_to(packet: bytes) -> tuple[int, int]:
-    """0087: the cell the player is on his way to."""
-    step = unpack_step(packet[6:12])
-    return step.x1, step.y1
-
-
 def accepted_at(packet: bytes) -> tuple[int, int]:
     """02eb: the cell the server put him on."""
     cell = unpack_cell(packet[6:9])
     return cell.x, cell.y
 
 
-def stands_at(packet: bytes) -> tuple[int, int]:
-    """0088."""
-    return min(u16_at(packet, 6), CELL_MAX), min(u16_at(packet, 8), CELL_MAX)
+def stepped_to(packet: bytes) -> tuple[int, int]:
+    """0087: the cell the player is on his way to; 0088: the cell he stands on. What follows the packet does not matter."""
+    if id_at(packet, 0) == STAND:
+        return min(u16_at(packet, 6), CELL_MAX), min(u16_at(packet, 8), CELL_MAX)
+    step = unpack_step(packet[6:12])
+    return step.x1, step.y1
 
 
 def map_move(place: Place) -> bytes:

@@ -6,6 +6,7 @@ plane on a real nats-server, hosts with map-servers of their own, and players wh
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -33,7 +34,9 @@ WARPS = (
     f"--warp={FIELD},10,20=pay_fild03,20,20",
     f"--warp=pay_fild03,10,10={FIELD},20,20",
 )
-AUTOSAVE = ("--set", "autosave_ms=1000", "--set", "client_stall_ms=0")
+TIMES = {"autosave_ms": 1_000, "client_stall_ms": 0, "reconnect_first_ms": 300, "reconnect_ms": 500}
+"""Of map-servers; a stock one tries its char-server again after 10 s only."""
+WORDS = (*WARPS, *(word for name, ms in TIMES.items() for word in ("--set", f"{name}={ms}")))
 WAIT_S = 30.0
 POLL_S = 0.005
 
@@ -65,11 +68,13 @@ class Realm:
         control: Sequence[str] = SERVICES,
         settings: dict[str, str] | None = None,
         host_words: Sequence[str] = (),
+        party: int = 0,
     ) -> AsyncIterator["Realm"]:
-        """control: services of the control plane that run. host_words: of the command line of hosts' map-servers."""
+        """control: services of the control plane that run. host_words: of the command line of hosts' map-servers.
+        party: that all players are in, 0 for none."""
         async with AsyncExitStack() as ends:
             char = await ends.enter_async_context(
-                TwinProcess.started("char", "--people", str(players), "--map", TOWN, "--x", "170", "--y", "360")
+                TwinProcess.started(*f"char --people {players} --map {TOWN} --x 170 --y 360 --party {party}".split())
             )
             ports = free_ports("maps", "hosts", "relays", "front", "core", "fallback")
             stack = WatchedStack(
@@ -88,7 +93,7 @@ class Realm:
             ends.push_async_callback(bus.close)
             await bus.ensure_streams(1)
             realm = cls(stack, char, ports, bus)
-            realm.host_words = (*WARPS, *AUTOSAVE, *host_words)
+            realm.host_words = (*WORDS, *host_words)
             await bus.follow((Stream.HOSTS, Stream.MAPS, Stream.ASSIGNMENTS), realm._on_fact, Start.ALL)
             realm.core = await ends.enter_async_context(realm.map_server("core", TOWN))
             realm.fallback = await ends.enter_async_context(realm.map_server("fallback", f"{FIELD},pay_fild03,prt_fild08"))
@@ -103,7 +108,7 @@ class Realm:
         """A map-server of the VPS, at the address the configuration gives it."""
         port = str(self.ports[name])
         bridge = f"127.0.0.1:{self.ports['maps']}"
-        return TwinProcess.started("map", "--char", bridge, "--maps", maps, "--port", port, *WARPS, *AUTOSAVE)  # type: ignore[return-value]
+        return TwinProcess.started("map", "--char", bridge, "--maps", maps, "--port", port, *WORDS)  # type: ignore[return-value]
 
     async def add_hosts(self, count: int) -> None:
         for number in range(len(self.hosts), len(self.hosts) + count):
@@ -191,6 +196,22 @@ class Realm:
         """To a service of the stack; a killed one is started again."""
         os.kill(self.pid(name), number)
 
+    async def kill(self, name: str) -> None:
+        """kill -9; waits until its successor is ready."""
+        assert self.stack.supervisor is not None
+        child = next(child for child in self.stack.supervisor.children if child.name == f"{name}-0")
+        child.ready.clear()
+        self.signal(name, signal.SIGKILL)
+        async with asyncio.timeout(WAIT_S):
+            await child.ready.wait()
+
+    async def until_status(self, name: str, condition: Callable[[dict[str, Any]], object], what: str) -> None:
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + WAIT_S
+        while not condition(status := await self.status(name)):
+            assert loop.time() < end_s, f"not within {WAIT_S:g} s: {what}: {status}"
+            await asyncio.sleep(POLL_S)
+
     async def emptied(self, server: TwinProcess) -> None:
         """Waits until a map-server has no player any more."""
         async with asyncio.timeout(WAIT_S):
@@ -211,8 +232,14 @@ class Realm:
         """/statusz of a service."""
         return await asyncio.to_thread(self.stack.status, name)
 
+    async def in_play(self, clients: Sequence[TwinClient]) -> None:
+        """Waits until each stands in the game."""
+        for client in clients:
+            await client.until(lambda c=client.core: c.standing, WAIT_S)
+
     async def attack(self, clients: Sequence[TwinClient], times: int = 1) -> None:
-        """10 zeny a time and player; returns when each has been told."""
+        """10 zeny a time and player; returns when each has been told. Who loads a map is heard when he stands on it."""
+        await self.in_play(clients)
         wanted = [client.core.zeny + 10 * times for client in clients]
         for client in clients:
             for _ in range(times):

@@ -85,6 +85,8 @@ class ModelChar:
         return auth.pack()
 
     def _change(self, asked: ChangeMapServer) -> bytes:
+        if asked.char_id not in self.status:
+            return change_ack(asked, accepted=False)
         point = {"last_point.map": cut(asked.map), "last_point.x": asked.x, "last_point.y": asked.y}
         self.status[asked.char_id] = patched(shipped(), CHARACTER, self.status[asked.char_id], dict(point))
         self.permits[asked.account_id] = (asked.char_id, asked.login_id1, asked.login_id2, 1)

@@ -1,5 +1,6 @@
 """What surrounds a realm: free ports, settings quicker than the shipped ones, a stack whose services can be asked."""
 
+import asyncio
 import json
 import os
 import socket
@@ -33,6 +34,17 @@ class WatchedStack(Stack):
     def environ(self) -> dict[str, str]:
         self.ports.append(free_ports("health")["health"])
         return super().environ() | {"KAFRA_HEALTH_PORT": str(self.ports[-1])}
+
+    async def stop_nats(self) -> None:
+        """nats-server ends, and nobody starts it again."""
+        assert self._watching is not None
+        self._watching.cancel()
+        await asyncio.gather(self._watching, return_exceptions=True)
+        await self.server.stop()
+
+    async def start_nats(self) -> None:
+        await self.server.start()
+        self._watching = asyncio.create_task(self._watch_server())
 
     def status(self, name: str) -> dict[str, Any]:
         """/statusz of the first of this name."""

@@ -195,7 +195,7 @@ def test_without_a_validator_saves_wait_pass_or_the_vps_takes_over_as_the_operat
     assert waiting.passed == []
     assert len(waiting.later(RETRY_MS)) == 1
     assert passing.passed == leaving.passed == [save(150)]
-    assert (list(passing.state.unchecked), list(leaving.state.unchecked)) == ([], [HOST])
+    assert (list(passing.state.left_out), list(leaving.state.left_out)) == ([], [HOST])
 
 
 def test_while_the_bus_is_away_nobody_is_asked() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.rathena.figures import count, tell
-from tests.rathena.realm import FIELD, Realm
+from tests.rathena.realm import FIELD, TOWN, Realm
 from tests.rathena.twin.client import TwinClient
 
 ROUNDS = count(1, 4)
@@ -56,7 +56,23 @@ async def arrived(realm: Realm, players: list[TwinClient], *, to: str | None) ->
     assert realm.moved[-1].players == PLAYERS
     had = [(player.core.zeny, player.core.base_exp) for player in players]
     await realm.kept(players)
-    for player in players:
-        await player.until(lambda player=player: player.core.standing)
+    await realm.in_play(players)
     assert [(player.core.zeny, player.core.base_exp) for player in players] == had
     return (await realm.status("relay"))["held_ms"][-PLAYERS:]
+
+
+async def test_who_leaves_a_host_by_a_portal_keeps_what_he_earned_there(tmp_path: Path) -> None:
+    async with Realm.running(tmp_path, players=6, hosts=1) as realm:
+        players = await realm.enter_all(6)
+        await realm.to_field(players)
+        await realm.hosted(warm=False)
+
+        await realm.attack(players, times=3)
+        for player in players:
+            player.walk(10, 10)
+        for player in players:
+            await player.until(lambda player=player: player.core.map == TOWN and player.core.standing)
+
+        assert {(player.core.zeny, player.core.base_exp) for player in players} == {(1_030, 21)}
+        await realm.kept(players)
+        assert realm.undisturbed()

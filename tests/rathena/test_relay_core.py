@@ -15,6 +15,7 @@ from libs.rathena.client import FixPos, QuitAck, RefuseLogin, RestartAck, WalkOk
 from libs.rathena.values import Step
 from services.relay.effects import Dial, EndClient, HangUp
 from services.relay.phase import Phase
+from services.relay.wire import Place
 from tests.rathena.relay_words import (
     ACCOUNT,
     CHAR,
@@ -224,9 +225,9 @@ def test_the_place_of_a_player_follows_what_his_server_says_of_him_and_of_nobody
     fixed = play.session.player.place
     play.from_server(map_move("prt_in", 9, 10) + seen(1))
 
-    assert walked == ("prontera", 103, 204)
-    assert fixed == ("prontera", 7, 8)
-    assert play.session.player.place == ("prt_in", 9, 10)
+    assert walked == Place("prontera", 103, 204)
+    assert fixed == Place("prontera", 7, 8)
+    assert play.session.player.place == Place("prt_in", 9, 10)
     assert play.told == [Walked(conn=1, map="prt_in", x=9, y=10)]
     assert play.client.endswith(map_move("prt_in", 9, 10) + seen(1))
 

@@ -238,6 +238,27 @@ async def test_a_client_that_does_not_read_stops_its_server_and_nobody_else(tmp_
         assert town.shell.counts.bytes_to_clients < 64 * HIGH_WATER_BYTES
 
 
+async def test_a_client_that_does_not_read_stops_its_next_server_too(tmp_path: Path):
+    async with lab(tmp_path) as town:
+        one, two = await town.server(), await town.server(welcome()[:6])
+        sleeper, conn = await town.player(one)
+        sleeper.transport.pause_reading()
+        while one.last.transport.get_write_buffer_size() < HIGH_WATER_BYTES:
+            one.last.say(seen(1) * 10_000)
+            await asyncio.sleep(0)
+        town.bridge.say(Hold(conn=conn))
+        await town.bridge.hears(Held, conn=conn)
+        before = town.shell.counts.bytes_to_clients
+
+        town.bridge.say(town.to(two, 2, conn))
+        await town.news.until(lambda: town.shell.counts.bytes_to_clients == before + 6)
+        two.last.say(welcome()[6:] + seen(2) * 1_000_000)
+        await town.bridge.hears(Entered, conn=conn, switch=2)
+        await town.news.until(lambda: two.last.transport.get_write_buffer_size() > HIGH_WATER_BYTES)
+
+        assert town.shell.counts.bytes_to_clients - before < 2 * HIGH_WATER_BYTES
+
+
 async def test_everything_arrives_through_a_slow_reader_in_order(tmp_path: Path):
     async with lab(tmp_path) as town:
         server = await town.server()
@@ -359,6 +380,7 @@ async def test_a_relay_that_ends_tells_its_clients(tmp_path: Path):
         test_a_refused_client_is_told_the_code_before_the_close,
         test_a_bridge_that_comes_back_is_told_everything_and_players_play_on_meanwhile,
         test_a_client_that_does_not_read_stops_its_server_and_nobody_else,
+        test_a_client_that_does_not_read_stops_its_next_server_too,
         test_everything_arrives_through_a_slow_reader_in_order,
         test_garbage_of_a_server_costs_that_server,
         test_a_relay_that_ends_tells_its_clients,

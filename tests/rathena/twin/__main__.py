@@ -28,7 +28,7 @@ def main() -> int:
 
 async def _char(options: argparse.Namespace, log: TextIO) -> int:
     store = Store()
-    store.settle([person(n) for n in range(options.people)], options.map, options.x, options.y)
+    store.settle([person(n, party_id=options.party) for n in range(options.people)], options.map, options.x, options.y)
     char = TwinChar(store, slots_max=options.slots, note=_writer(log, "char"))
     await char.start(options.port)
     ended = asyncio.Event()
@@ -120,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     char.add_argument("--map", default="prontera")
     char.add_argument("--x", type=int, default=150)
     char.add_argument("--y", type=int, default=150)
+    char.add_argument("--party", type=int, default=0, help="the party all of them are in")
     char.add_argument("--slots", type=int, default=2)
     map_ = what.add_parser("map")
     map_.add_argument("--char", required=True, help="HOST:PORT of char-server or bridge")

@@ -74,7 +74,7 @@ class CharCore:
         self.talk = char_talk.Whispers()
         self._slots_max = slots_max
         self._password = password
-        self._login_ids = count(0x1000_0001, 0x0101)
+        self._login_ids = count(0x5EC1_A7E3, 0x0001_0B3D)
         self._users_told = UNKNOWN if started else 0
         self._due_ms = USERS_CHECK_MS
         modules = (char_players.HANDLERS, char_data.HANDLERS, char_talk.HANDLERS)

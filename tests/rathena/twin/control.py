@@ -38,8 +38,8 @@ class Control:
             while line := await reader.readline():
                 writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
                 await writer.drain()
-        except (ConnectionError, ValueError):
-            pass
+        except (ConnectionError, ValueError, asyncio.CancelledError):
+            pass  # the other end is gone, or this process ends
         finally:
             writer.close()
 
@@ -99,7 +99,20 @@ def map_orders(twins: list[TwinMap]) -> dict[str, Answer]:
     async def instance(order: dict[str, Any]) -> Any:
         at(order).core.add_instance(order["map"])
 
-    orders = (linked, state, players, save, drop, drop_link, host, instance)
+    async def say(order: dict[str, Any]) -> Any:
+        """Anything, to the char-server or bridge. packets: in hexadecimal."""
+        at(order).say(*map(bytes.fromhex, order["packets"]))
+
+    async def ids(order: dict[str, Any]) -> Any:
+        """Session ids of a player as this server knows them."""
+        player = at(order).core.players[order["account"]]
+        return player.login_id1, player.login_id2
+
+    async def enrich(order: dict[str, Any]) -> Any:
+        """A player has so much zeny from now on, and nobody knows why."""
+        at(order).core.players[order["account"]].zeny = order["zeny"]
+
+    orders = (linked, state, players, save, drop, drop_link, host, instance, say, ids, enrich)
     return {order.__name__: order for order in orders}
 
 

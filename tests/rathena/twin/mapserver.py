@@ -50,6 +50,11 @@ class TwinMap:
     def host(self, *names: str) -> None:
         self.shell.run(self.core.host(names, self.shell.now_ms()))
 
+    def say(self, *packets: bytes) -> None:
+        """To the char-server, whatever it is."""
+        self.core.say(*packets)
+        self.shell.run(self.core.out.take())
+
     def drop(self, account_id: int) -> None:
         """The server's end of a client's connection is reset."""
         player = self.core.players.get(account_id)

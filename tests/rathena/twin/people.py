@@ -16,13 +16,14 @@ _PLACES: Final = {INVENTORY: 200, CART: 100, STORAGE_TABLE: 600}
 
 @dataclass(frozen=True)
 class Person:
-    """An account and its one character. sex: 0 female, 1 male."""
+    """An account and its one character. sex: 0 female, 1 male. party_id: 0 for none."""
 
     account_id: int
     char_id: int
     name: bytes
     group_id: int = 0
     sex: int = 1
+    party_id: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class Saved:
     job_level: int
 
 
-def person(number: int, group_id: int = 0) -> Person:
+def person(number: int, group_id: int = 0, party_id: int = 0) -> Person:
     """The number-th of the made-up, from 0."""
-    return Person(ACCOUNT_FIRST + number, CHAR_FIRST + number, f"Twin{number + 1:03d}".encode(), group_id)
+    return Person(ACCOUNT_FIRST + number, CHAR_FIRST + number, f"Twin{number + 1:03d}".encode(), group_id, party_id=party_id)
 
 
 def status_of(who: Person, map_name: str, x: int, y: int, zeny: int = 1_000) -> bytes:
@@ -54,6 +55,7 @@ def status_of(who: Person, map_name: str, x: int, y: int, zeny: int = 1_000) -> 
         "name": who.name,
         "sex": who.sex,
         "zeny": zeny,
+        "party_id": who.party_id,
     }
     for point in ("last_point", "save_point"):
         values |= {f"{point}.map": map_name.encode(), f"{point}.x": x, f"{point}.y": y}

@@ -99,6 +99,8 @@ class Player:
             "base_exp": self.base_exp,
             "character_moves": 0,
         }
+        if INVENTORY not in self.storages:  # as stock: HP and SP are reckoned when the inventory is there
+            values |= {"hp": 0, "sp": 0}
         self.status = patched(shipped(), CHARACTER, self.status, values)
         return self.status
 

@@ -1,0 +1,109 @@
+"""Which map-server serves a map, as the core decides it alone."""
+
+from libs.events import Fact, HostId, MapMoved, Stream
+from libs.hosting.effects import Append
+from libs.link.messages import Entered, Hold, Serve
+from libs.rathena.inter_chars import ChangeMapServer
+from services.bridge.changing import TURNED_AWAY_MAX
+from services.bridge.state import LEFT_OUT_MS
+from tests.rathena.bridge_game import CORE, FALLBACK, HOST, Game, answered, portal
+from tests.unit.builders import assign
+
+FIELD = "moc_fild01"
+
+
+def hosted() -> Game:
+    """A host is linked with the field, and the log gives it the field; LabOne stands in front of it, on the core."""
+    game = Game()
+    game.hello()
+    game.bridge.on_bus(True, game.now_ms)
+    game.arrive()
+    game.enter(CORE)
+    game.link(HOST, 6000, FIELD.encode(), host="h1")
+    game.bridge.on_fact(Fact(Stream.ASSIGNMENTS, 7, assign(FIELD, "h1")), game.now_ms)
+    game.take()
+    return game
+
+
+def step_in(game: Game) -> Serve:
+    """Through the portal, as far as the placement."""
+    shown = game.bridge.state.players.by_conn[1, 1].shown
+    assert shown is not None
+    game.say(CORE, portal(*shown))
+    game.char(answered(game.ups(ChangeMapServer)[-1]))
+    game.authorised()
+    serve = game.told(Serve)[-1]
+    assert isinstance(serve, Serve)
+    return serve
+
+
+def moves(game: Game) -> list[MapMoved]:
+    effects = game.bridge.step(game.now_ms)
+    return [effect.event for effect in effects if isinstance(effect, Append) and isinstance(effect.event, MapMoved)]
+
+
+def test_who_goes_to_a_hosted_map_is_served_by_its_host() -> None:
+    game = hosted()
+
+    serve = step_in(game)
+
+    assert (serve.server, serve.map, serve.tenure, serve.resume) == ("h1/moc_fild01", FIELD, 7, True)
+
+
+def test_the_move_of_an_empty_map_is_said_at_once() -> None:
+    (moved,) = moves(hosted())
+
+    assert (moved.map, moved.tenure, moved.from_, moved.to, moved.outcome, moved.players) == (FIELD, 7, None, "h1", "moved", 0)
+
+
+def test_a_host_that_takes_nobody_in_loses_the_map_to_the_vps_and_it_is_said() -> None:
+    game = hosted()
+    moves(game)
+    step_in(game)
+
+    for _ in range(TURNED_AWAY_MAX):
+        host = game.told(Serve)[-1]
+        assert isinstance(host, Serve)
+        assert host.server == "h1/moc_fild01"
+        game.relay(Entered(conn=1, switch=host.switch, ok=False, reason="no connection in time"))
+        game.enter(FALLBACK)  # there he plays, and as the map is the host's he is sent there again
+        game.wait(50)
+        game.saved(FALLBACK)
+        game.char(answered(game.ups(ChangeMapServer)[-1]))
+        game.authorised()
+
+    assert game.bridge.state.serving[FIELD.encode()].server == "fallback"
+    assert game.told(Serve)[-1].server == "fallback"  # type: ignore[attr-defined]
+    assert "left out" in game.reports()
+    game.enter(FALLBACK)
+    assert [(moved.outcome, moved.to) for moved in moves(game)] == [("vps", None)]
+
+
+def test_after_a_while_the_host_is_tried_again() -> None:
+    game = hosted()
+    game.bridge.state.leave_out(game.bridge.state.serving[FIELD.encode()], "a test")
+    game.wait(100)
+    assert game.bridge.state.serving[FIELD.encode()].server == "fallback"
+
+    game.bridge.state.left_out[HostId("h1")] -= LEFT_OUT_MS - 200
+    game.wait(200)
+
+    assert game.bridge.state.serving[FIELD.encode()].server == "h1/moc_fild01"
+
+
+def test_a_map_whose_host_dies_waits_for_the_next_assignment_then_for_nobody() -> None:
+    game = hosted()
+    step_in(game)
+    game.enter(HOST)
+    moves(game)
+
+    game.bridge.node_lost(HOST, game.now_ms)
+    game.take()
+    assert game.told(Hold)
+    game.wait(900)
+    assert not game.told(Serve)[-1].server.startswith("fallback")  # type: ignore[attr-defined]
+    game.wait(200)
+    game.char(answered(game.ups(ChangeMapServer)[-1]))
+    game.authorised()
+
+    assert game.told(Serve)[-1].server == "fallback"  # type: ignore[attr-defined]
