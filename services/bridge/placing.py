@@ -75,6 +75,9 @@ class Placing:
 
     def begin(self, player: Player) -> None:
         """He is asked for, now that nobody is in his place."""
+        if self._state.players.rivals(player.account_id, player.char_id, (player.peer, player.conn)):
+            self._ending.refuse(player, LOGGED_IN_ELSEWHERE)
+            return
         self._state.players.add(player)
         self._state.enter_phase(player, Phase.ARRIVING)
         self.authorise(player)

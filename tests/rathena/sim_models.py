@@ -18,7 +18,7 @@ from libs.rathena.inter_chars import (
     DisconnectPlayer,
 )
 from libs.rathena.inter_link import LoginAck, MapLogin, MapsAck, RegisterUsers, SendMaps
-from libs.rathena.inter_saves import SaveAck, SaveChar
+from libs.rathena.inter_saves import SaveAck, SaveChar, ScdataRequest
 from libs.rathena.layout import CHARACTER, shipped
 from libs.rathena.structs import integer, last_point, patched
 from libs.rathena.values import cut
@@ -197,6 +197,7 @@ class ModelServer:
             self._refuse(guest)
             return
         guest.state, guest.status, guest.login_id2 = "playing", auth.status, auth.login_id2
+        self.say(ScdataRequest(account_id=guest.account_id, char_id=guest.char_id).pack())  # the last it asks for: he is whole
         if guest.client is not None:
             self._world.relay.accepted(guest.client, self, guest.switch)
 
