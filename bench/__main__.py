@@ -31,8 +31,8 @@ BENCHES: dict[str, Measure] = {
     "follow": following,
     "heartbeats": hearing,
     "choose": choosing,
-    "bridge": bridging,
     "relay": relaying,
+    "bridge": bridging,
 }
 """A new bench goes here."""
 

@@ -7,11 +7,11 @@ In order the server they leave saves them first; where it is gone its last word 
 from libs.link.messages import Hold
 from libs.rathena.inter_chars import ChangeMapServer, ChangeMapServerAck, CharSelectRequest
 from libs.rathena.values import cut
-from services.bridge.asking import changed, let_go, unchanged
 from services.bridge.ending import NO_ENTRY, Ending
 from services.bridge.nodes import Node
 from services.bridge.placing import Placing
 from services.bridge.players import Phase, Player
+from services.bridge.portal import changed, let_go, unchanged
 from services.bridge.returning import adopt
 from services.bridge.saves import SaveGate
 from services.bridge.state import State
@@ -31,9 +31,10 @@ class Changing:
         state = self._state
         if asked is None:
             player.leave_instance()
-            let_go(self._state, player)
         if player.owner is not asker:
             player.owner = None
+        if asked is None:
+            let_go(state, player)
         player.bound = player.auth = None
         player.asked, player.asker, player.deferred = asked, asker, False
         state.enter_phase(player, Phase.CHANGING)
@@ -62,7 +63,8 @@ class Changing:
             adopt(self._state, player, node)
         if player is None or player.owner is not node or player.account_id != asked.account_id:
             self._state.report("fenced", node, asked.packet_id, "moves a player it does not serve")
-            self._state.down(node, unchanged(asked).pack())
+            # Refused, a map-server drops its client, who may be ours still: his relay holds him when he is sent on.
+            self._state.down(node, (unchanged if player is None else changed)(asked).pack())
         elif player.shown and (asked.login_id1, asked.login_id2) != player.shown:
             self._state.report("forged", node, asked.packet_id, "wrong session ids")
             self._state.down(node, unchanged(asked).pack())

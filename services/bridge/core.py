@@ -99,8 +99,8 @@ class Bridge:
     def _settle(self) -> None:
         while self.ending.successors:
             self.placing.begin(self.ending.successors.pop())
-        while self.ending.done:
-            player = self.ending.done.pop()
+        while self.state.done:
+            player = self.state.done.pop()
             self.serving.on_done(player)
             if self.state.players.by_char.get(player.char_id) is player:
                 self.serving.settle(player)
@@ -159,11 +159,8 @@ class Bridge:
         self.on_stepped()
 
     def _on_drained(self) -> None:
-        """Players who waited for their saves to be checked go on at once."""
         while self.gate.drained:
-            player = self.gate.drained.pop()
-            if self.state.busy.get(player.char_id) is player:
-                self.staying.due(player)
+            self.staying.checked(self.gate.drained.pop())
 
     # -- time ----------------------------------------------------------------------------------------------------------
 

@@ -2,8 +2,8 @@
 
 from libs.link.messages import Refuse
 from libs.rathena.inter_chars import CharOffline
-from services.bridge.asking import let_go
 from services.bridge.players import Phase, Player
+from services.bridge.portal import let_go
 from services.bridge.said import Said
 from services.bridge.saves import SaveGate
 from services.bridge.state import State
@@ -13,12 +13,10 @@ NO_ENTRY, LOGGED_IN_ELSEWHERE = 0, 2
 
 
 class Ending:
-    """done: players whose move came to an end, one way or another. successors: who waited for somebody that is gone now. Both
-    are taken by the core after each input."""
+    """successors: who waited for somebody that is gone now; taken by the core after each input."""
 
     def __init__(self, state: State, said: Said, gate: SaveGate) -> None:
         self._state, self._said, self._gate = state, said, gate
-        self.done: list[Player] = []
         self.successors: list[Player] = []
 
     def refuse(self, player: Player, code: int) -> None:
@@ -32,7 +30,7 @@ class Ending:
     def leave(self, player: Player) -> None:
         """His client is gone; his final save is awaited."""
         self._said.gone(player)
-        self.done.append(player)
+        self._state.done.append(player)
         player.saved, player.deferred = player.phase is Phase.CHANGING, False  # who steps into a portal was saved before
         self._state.enter_phase(player, Phase.LEAVING)
         let_go(self._state, player)
@@ -40,7 +38,8 @@ class Ending:
     def forget(self, player: Player) -> None:
         """He is out of the game."""
         self._said.gone(player)
-        self.done.append(player)
+        self._state.done.append(player)
+        let_go(self._state, player)
         self._state.players.remove(player)
         self._gate.forget(player)
         self._state.busy.pop(player.char_id, None)

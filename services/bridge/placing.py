@@ -41,7 +41,7 @@ class Placing:
         if old is None:
             self.begin(player)
             return
-        if self.is_entering(old) and (old.relay, old.conn, old.login_id1) == (relay, player.conn, player.login_id1):
+        if is_entering(old) and (old.relay, old.conn, old.login_id1) == (relay, player.conn, player.login_id1):
             self._again(old, peer)
             return
         if old.successor is not None:
@@ -51,19 +51,6 @@ class Placing:
             self._ending.refuse(old, LOGGED_IN_ELSEWHERE)
             self._ending.forget(old)
 
-    def is_entering(self, player: Player) -> bool:
-        """The char-server is asked, or has let him in, and no map-server has him yet. What lets him in serves once, so he must
-        not be forgotten because his relay lost the bridge meanwhile: it says again that he arrived."""
-        return player.phase is Phase.ARRIVING or (player.auth is not None and player.told_map is None)
-
-    def _again(self, player: Player, peer: int) -> None:
-        players = self._state.players
-        players.remove(player)
-        player.peer = peer
-        players.add(player)
-        if player.phase is Phase.PLACING:
-            self.place(player)
-
     def on_disconnect_order(self, packet: bytes) -> bool:
         """2b1f of the char-server: he logged in anew, or is banned. False: the server that has him sends him away."""
         player = self._state.players.by_account.get(DisconnectPlayer.unpack(packet).account_id)
@@ -72,6 +59,15 @@ class Placing:
         self._ending.refuse(player, LOGGED_IN_ELSEWHERE)
         self._ending.closed(player)
         return True
+
+    def _again(self, player: Player, peer: int) -> None:
+        """His relay lost the bridge while he was let in."""
+        players = self._state.players
+        players.remove(player)
+        player.peer = peer
+        players.add(player)
+        if player.phase is Phase.PLACING:
+            self.place(player)
 
     def begin(self, player: Player) -> None:
         """He is asked for, now that nobody is in his place."""
@@ -210,3 +206,9 @@ def _failed(asked: AuthRequest) -> AuthFailed:
         sex=asked.sex,
         client_ip=asked.client_ip,
     )
+
+
+def is_entering(player: Player) -> bool:
+    """The char-server is asked, or has let him in, and no map-server has him yet. What lets him in serves once, so he must not
+    be forgotten because his relay lost the bridge meanwhile: it says again that he arrived."""
+    return player.phase is Phase.ARRIVING or (player.auth is not None and player.told_map is None)

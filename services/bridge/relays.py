@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Set
 
 from libs.link.messages import Arrived, RelayHello, RelaySays
 from services.bridge.ending import Ending
-from services.bridge.placing import Placing
+from services.bridge.placing import Placing, is_entering
 from services.bridge.returning import Returning
 from services.bridge.state import State
 from services.bridge.staying import Staying
@@ -43,7 +43,7 @@ class Relays:
         self._orphans.pop(hello.relay, None)
         for placed in hello.players:
             self._returning.restore(peer, hello.relay, hello.region, placed)
-        entering = {player.conn for player in self._state.players if self._placing.is_entering(player)}
+        entering = {player.conn for player in self._state.players if is_entering(player)}
         self._close_all(hello.relay, entering | {placed.conn for placed in hello.players})
         if hello.relay in self._awaited:
             self._awaited.remove(hello.relay)

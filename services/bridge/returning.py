@@ -63,7 +63,7 @@ class Returning:
         elif player.phase is Phase.PLAYING and player.switch == placed.switch:
             player.map, player.x, player.y = placed.map.encode("ascii", "replace"), placed.x, placed.y
             self._said.at(player)
-            self._state.unsettled = True
+            self._state.done.append(player)
 
 
 def adopt(state: State, player: Player, node: Node) -> bool:
@@ -74,5 +74,5 @@ def adopt(state: State, player: Player, node: Node) -> bool:
         return False
     player.owner, player.expected = node, None
     state.enter_phase(player, Phase.PLAYING)
-    state.unsettled = True
+    state.done.append(player)  # his map may be another's by now
     return True

@@ -49,6 +49,7 @@ class Serving:
         self._lost_host: dict[bytes, HostId | None] = {}
         self._cold: dict[bytes, tuple[int, int]] = {}
         self._spent: dict[bytes, int] = {}
+        self._unsettled = False
         self._left: set[HostId] = set()
 
     @property
@@ -109,6 +110,7 @@ class Serving:
             vps = state.nodes.on_vps(name)
             if wanted is vps or vps is None:  # nobody had it: nothing moves, as after a restart
                 state.serving[name] = wanted
+                self._unsettled = True
             else:
                 self._begin(name, vps, wanted, "orderly", "moved")
         else:
@@ -217,11 +219,11 @@ class Serving:
     def due(self) -> None:
         """Time alone: maps without a server, hosts that do not start, moves that do not end."""
         state = self._state
-        if state.unsettled:
-            state.unsettled = False
+        self._leave_out()
+        if self._unsettled:  # players may be with a server that had them before this bridge, or before the map was anybody's
+            self._unsettled = False
             for player in list(state.players):
                 self.settle(player)
-        self._leave_out()
         for name in [*state.lost, *self._cold]:
             self.reconsider(name)
         for move in list(self._moves.values()):

@@ -28,7 +28,7 @@ class Rules:
     relink_ms: int = 12_000
     hold_ms: int = 30_000
     recover_ms: int = 2_000
-    silence_ms: int = 2_500
+    silence_ms: int = 5_000
     when_validator_away: str = "hold"
 
     @property
@@ -48,8 +48,8 @@ class State:
     lost: maps whose server is gone -> since when; nobody gets them until it is decided who does, or too late.
     left_out: hosts that get no map for a while, whatever the log says, because their saves cannot be checked or players do not
     get in -> until when.
-    busy: players not simply playing, by character.
-    unsettled: a player may be with a server that is not his map's. ids: 32 random bits each."""
+    done: players whose move came to an end, or who may have to move; taken by the core after each input.
+    busy: players not simply playing, by character. ids: 32 random bits each."""
 
     rules: Rules
     layout: Layout
@@ -61,8 +61,8 @@ class State:
     lost: dict[bytes, int] = field(default_factory=dict)
     left_out: dict[HostId, int] = field(default_factory=dict)
     busy: dict[int, Player] = field(default_factory=dict)
+    done: list[Player] = field(default_factory=list)
     recovering: bool = True
-    unsettled: bool = False
     now_ms: int = 0
     out: list[Effect] = field(default_factory=list)
 

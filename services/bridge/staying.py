@@ -46,7 +46,7 @@ class Staying:
             player.attempts = 0
             if player.owner is not None:
                 player.owner.turned_away = 0
-                self._state.enter_phase(player, Phase.PLAYING)  # else that server's link has ended: he is expected back
+                self._state.enter_phase(player, Phase.PLAYING)
         else:
             self._changing.fail(player)
 
@@ -54,7 +54,7 @@ class Staying:
         if message.switch == player.switch:
             self._at(player, message)
             self._said.at(player)
-            self._ending.done.append(player)
+            self._state.done.append(player)
 
     def _walked(self, player: Player, message: Walked) -> None:
         if player.phase in (Phase.PLAYING, Phase.PLACING):
@@ -121,3 +121,8 @@ class Staying:
         elif player.phase is Phase.LEAVING and (waited_ms > LEAVE_MS or (player.saved and not self._gate.waits(player))):
             self._ending.offline(player)
             self._ending.forget(player)
+
+    def checked(self, player: Player) -> None:
+        """None of his saves waits any more."""
+        if self._state.busy.get(player.char_id) is player:
+            self.due(player)

@@ -17,7 +17,7 @@ from libs.rathena.inter_chars import (
     ChangeMapServerAck,
     DisconnectPlayer,
 )
-from libs.rathena.inter_link import LoginAck, MapLogin, MapsAck, RegisterUsers, SendMaps
+from libs.rathena.inter_link import Keepalive, LoginAck, MapLogin, MapsAck, RegisterUsers, SendMaps, TotalUsers
 from libs.rathena.inter_saves import SaveAck, SaveChar, ScdataRequest
 from libs.rathena.layout import CHARACTER, shipped
 from libs.rathena.structs import integer, last_point, patched
@@ -162,6 +162,8 @@ class ModelServer:
             case MapsAck.packet_id if not self.ready:
                 self.ready = True
                 self._relink()
+            case TotalUsers.packet_id:
+                self.say(Keepalive().pack())
             case AuthOk.packet_id:
                 self._admit(AuthOk.unpack(packet))
             case AuthFailed.packet_id:

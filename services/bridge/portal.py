@@ -1,5 +1,4 @@
-"""What a map-server is answered that asked for a change of servers (2b05 -> 2b06). It has to be: one that never is keeps the
-player for ever, and lets nobody of this account in again."""
+"""What a map-server hears that asked to send its player to another server (2b05): 2b06, in its own words."""
 
 from libs.rathena.inter_chars import ChangeMapServer, ChangeMapServerAck
 from services.bridge.players import Player
@@ -7,10 +6,11 @@ from services.bridge.state import State
 
 
 def let_go(state: State, player: Player) -> None:
-    """Whoever still waits for an answer about him forgets him: he is elsewhere, or gone, and was saved before."""
+    """Whoever waits for a 2b06 about him waits no more: he is somewhere else, or nowhere. A map-server that is never answered
+    keeps him for ever, and lets nobody of this account in again."""
     asked, asker, player.asked, player.asker = player.asked, player.asker, None, None
     if asked is not None and asker is not None and state.is_linked(asker):
-        state.down(asker, changed(asked).pack())
+        state.down(asker, (unchanged if player.owner is asker else changed)(asked).pack())
 
 
 def changed(asked: ChangeMapServer) -> ChangeMapServerAck:
