@@ -100,7 +100,7 @@ async def bridging(plan: Plan) -> list[Figure]:
 async def _through_proxy(plan: Plan) -> _Run:
     async with _town() as town:
         port = _free_port()
-        async with place.process("proxy", "bench.bare", "proxy", str(port), str(town.char.port), url="") as process:
+        async with place.process("proxy", "bench.proxy", str(port), str(town.char.port), url="") as process:
             for host in town.hosts:
                 await host.connect(port, bridge=False)
             return await _measure(plan, town, process)

@@ -15,7 +15,15 @@ from libs.rathena.client import Enter
 from libs.rathena.framing import CHAR_TO_MAP, MAP_TO_CHAR, Splitter
 from libs.rathena.inter_chars import AuthOk, AuthRequest
 from libs.rathena.inter_link import LoginAck, MapLogin, MapsAck, SendMaps, StorageTables
-from libs.rathena.inter_saves import BonusScriptSave, RegistryRequest, RegistrySave, RegistryValues, SaveChar, StorageSave
+from libs.rathena.inter_saves import (
+    BonusScriptSave,
+    RegistryRequest,
+    RegistrySave,
+    RegistryValues,
+    SaveChar,
+    ScdataRequest,
+    StorageSave,
+)
 from libs.rathena.layout import CHARACTER, STORAGE, shipped
 from libs.rathena.structs import items, patched
 
@@ -165,6 +173,7 @@ class Host(asyncio.Protocol):
         ids: dict[str, Any] = {"account_id": said.account_id, "char_id": said.char_id, "login_id1": said.login_id1}
         self.say(AuthRequest(**ids, sex=said.sex, client_ip=bytes(4)).pack())
         await asyncio.wait_for(admitted.wait(), WAIT_S)
+        self.say(ScdataRequest(account_id=said.account_id, char_id=said.char_id).pack())  # the last it asks for: he is whole
 
     def ask(self, who: Who) -> "asyncio.Future[None]":
         """3005, answered by 3804."""

@@ -15,6 +15,8 @@ Switch = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Id32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Cell = Annotated[int, Meta(ge=0, le=32767)]
 Name = Annotated[str, Meta(max_length=80)]
+MapWord = Annotated[str, Meta(max_length=16)]
+"""A map's name as rAthena's packets hold it."""
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
 FRAME_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -41,7 +43,7 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
     login_id2: Id32
     server: Name | None
     tenure: Annotated[int, Meta(ge=0)]
-    map: Name
+    map: MapWord
     x: Cell
     y: Cell
 
@@ -82,7 +84,7 @@ class Loaded(Message, frozen=True, kw_only=True, tag="loaded"):
 
     conn: Conn
     switch: Switch
-    map: Name
+    map: MapWord
     x: Cell
     y: Cell
     ms: Annotated[float, Meta(ge=0)] = 0.0
@@ -92,7 +94,7 @@ class Walked(Message, frozen=True, kw_only=True, tag="walked"):
     """The server sent the client to another map of its own (0091)."""
 
     conn: Conn
-    map: Name
+    map: MapWord
     x: Cell
     y: Cell
 
@@ -101,7 +103,7 @@ class Leaving(Message, frozen=True, kw_only=True, tag="leaving"):
     """The server sent the client to another server (0ac7, not passed on). The relay holds the client."""
 
     conn: Conn
-    map: Name
+    map: MapWord
     x: Cell
     y: Cell
 
@@ -112,7 +114,7 @@ class ServerLost(Message, frozen=True, kw_only=True, tag="server.lost"):
 
     conn: Conn
     switch: Switch
-    map: Name
+    map: MapWord
     x: Cell
     y: Cell
     code: Annotated[int, Meta(ge=0, le=255)] | None = None
@@ -123,7 +125,7 @@ class Held(Message, frozen=True, kw_only=True, tag="held"):
 
     conn: Conn
     switch: Switch
-    map: Name
+    map: MapWord
     x: Cell
     y: Cell
 
@@ -164,7 +166,7 @@ class Serve(Message, frozen=True, kw_only=True, tag="serve"):
     login_id1: Id32
     login_id2: Id32
     resume: bool
-    map: Name
+    map: MapWord
     x: Cell
     y: Cell
     base_level: Id32 | None = None

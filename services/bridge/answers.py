@@ -56,6 +56,9 @@ class Answers:
     def _auth_failed(self, packet: bytes) -> bool:
         return self._placing.on_auth_failed(packet) or self._strangers.answered(packet)
 
+    def _disconnect(self, packet: bytes) -> bool:
+        return self._placing.on_disconnect_order(packet)
+
     def _change_ack(self, packet: bytes) -> bool:
         return self._changing.on_change_ack(packet)
 
@@ -84,6 +87,7 @@ _HANDLERS: dict[int, Callable[[Answers, bytes], bool]] = {
     AuthOk.packet_id: Answers._auth_ok,
     0x2B27: Answers._auth_failed,
     0x2B06: Answers._change_ack,
+    0x2B1F: Answers._disconnect,
     SaveAck.packet_id: Answers._save_ack,
     Storage.packet_id: Answers._storage,
     0x2B04: Answers._swallow,

@@ -31,9 +31,10 @@ class Changing:
         state = self._state
         if asked is None:
             player.leave_instance()
-            let_go(state, player)
         if player.owner is not asker:
             player.owner = None
+        if asked is None:
+            let_go(state, player)
         player.bound = player.auth = None
         player.asked, player.asker, player.deferred = asked, asker, False
         state.enter_phase(player, Phase.CHANGING)
@@ -62,7 +63,8 @@ class Changing:
             adopt(self._state, player, node)
         if player is None or player.owner is not node or player.account_id != asked.account_id:
             self._state.report("fenced", node, asked.packet_id, "moves a player it does not serve")
-            self._state.down(node, unchanged(asked).pack())
+            # Refused, a map-server drops its client, who may be ours still: his relay holds him when he is sent on.
+            self._state.down(node, (unchanged if player is None else changed)(asked).pack())
         elif player.shown and (asked.login_id1, asked.login_id2) != player.shown:
             self._state.report("forged", node, asked.packet_id, "wrong session ids")
             self._state.down(node, unchanged(asked).pack())

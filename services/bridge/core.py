@@ -63,7 +63,7 @@ class Bridge:
             self.state,
             self.ending,
             self.placing,
-            Returning(self.state, self.said, self.placing),
+            Returning(self.state, self.said, self.ending, self.placing),
             self.staying,
             known=known_relays,
             on_all_back=self._end_recovery,

@@ -6,7 +6,7 @@ The fence begins here (DESIGN D6): a node owns a player from the 2b26 that carri
 
 from libs.link.messages import Arrived, Serve
 from libs.rathena.client import Enter
-from libs.rathena.inter_chars import AuthFailed, AuthOk, AuthRequest
+from libs.rathena.inter_chars import AuthFailed, AuthOk, AuthRequest, DisconnectPlayer
 from libs.rathena.structs import CHARACTER, BadStruct, integer, last_point
 from libs.rathena.values import cut
 from services.bridge.ending import LOGGED_IN_ELSEWHERE, NO_ENTRY, Ending
@@ -23,6 +23,8 @@ class Placing:
         self._state, self._gate, self._ending = state, gate, ending
 
     def arrived(self, peer: int, relay: str, region: str, message: Arrived) -> None:
+        """Who is in the game already stays until the char-server, which knows a true login, has him sent away (2b1f): what a
+        client says of itself is nobody's word yet. The newcomer waits until he is gone."""
         player = Player(
             account_id=message.account_id,
             char_id=message.char_id,
@@ -45,13 +47,18 @@ class Placing:
         if old.successor is not None:
             self._ending.refuse(old.successor, LOGGED_IN_ELSEWHERE)
         old.successor = player
-        if old.phase is Phase.LEAVING:
-            return
-        self._ending.refuse(old, LOGGED_IN_ELSEWHERE)
-        if old.owner is None or old.saved:
+        if old.saved and old.phase is not Phase.LEAVING:  # his server is done with him
+            self._ending.refuse(old, LOGGED_IN_ELSEWHERE)
             self._ending.forget(old)
-        else:
-            self._ending.leave(old)
+
+    def on_disconnect_order(self, packet: bytes) -> bool:
+        """2b1f of the char-server: he logged in anew, or is banned. False: the server that has him sends him away."""
+        player = self._state.players.by_account.get(DisconnectPlayer.unpack(packet).account_id)
+        if player is None or player.owner is not None or player.phase is Phase.LEAVING:
+            return False
+        self._ending.refuse(player, LOGGED_IN_ELSEWHERE)
+        self._ending.closed(player)
+        return True
 
     def _again(self, player: Player, peer: int) -> None:
         """His relay lost the bridge while he was let in."""
@@ -64,6 +71,9 @@ class Placing:
 
     def begin(self, player: Player) -> None:
         """He is asked for, now that nobody is in his place."""
+        if self._state.players.rivals(player.account_id, player.char_id, (player.peer, player.conn)):
+            self._ending.refuse(player, LOGGED_IN_ELSEWHERE)
+            return
         self._state.players.add(player)
         self._state.enter_phase(player, Phase.ARRIVING)
         self.authorise(player)

@@ -116,6 +116,11 @@ class Players:
         if player.name:
             self.by_name[player.name] = player
 
+    def rivals(self, account_id: int, char_id: int, conn: tuple[int, int]) -> list[Player]:
+        """Whoever has this account, character or connection, each once."""
+        found = (self.by_account.get(account_id), self.by_char.get(char_id), self.by_conn.get(conn))
+        return list(dict.fromkeys(player for player in found if player is not None))
+
     def remove(self, player: Player) -> None:
         _forget(self.by_char, player.char_id, player)
         _forget(self.by_account, player.account_id, player)

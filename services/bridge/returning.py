@@ -1,6 +1,7 @@
 """Players after a restart: of the bridge, or of the relay's connection to it (docs/adr/0013)."""
 
 from libs.link.messages import Hold, Placed
+from services.bridge.ending import LOGGED_IN_ELSEWHERE, Ending
 from services.bridge.nodes import Node
 from services.bridge.placing import Placing
 from services.bridge.players import Phase, Player
@@ -9,14 +10,21 @@ from services.bridge.state import State
 
 
 class Returning:
-    def __init__(self, state: State, said: Said, placing: Placing) -> None:
-        self._state, self._said, self._placing = state, said, placing
+    def __init__(self, state: State, said: Said, ending: Ending, placing: Placing) -> None:
+        self._state, self._said, self._ending, self._placing = state, said, ending, placing
 
     def restore(self, peer: int, relay: str, region: str, placed: Placed) -> None:
         """A player of a relay's table."""
         players = self._state.players
-        if (known := players.by_conn.get((peer, placed.conn))) is not None or placed.char_id in players.by_char:
-            self._reattach(known or players.by_char[placed.char_id], peer, placed)
+        known: Player | None = None
+        for rival in players.rivals(placed.account_id, placed.char_id, (peer, placed.conn)):
+            if (rival.account_id, rival.char_id) == (placed.account_id, placed.char_id):
+                known = rival
+            else:  # somebody of before: one account, one character and one client are one player
+                self._ending.refuse(rival, LOGGED_IN_ELSEWHERE)
+                self._ending.forget(rival)
+        if known is not None:
+            self._reattach(known, peer, placed)
             return
         player = Player(
             account_id=placed.account_id,

@@ -9,6 +9,9 @@ from libs.rathena.layout import BadLayout, Layout, shipped
 from libs.rathena.values import ip_bytes
 from services.bridge.state import Rules
 
+FROZEN_MS = 5_000
+"""A map-server has one thread and may be busy for seconds; who takes it for frozen loses what was not saved yet."""
+
 
 class CannotStart(Exception):
     """In words for the operator."""
@@ -28,7 +31,7 @@ def rules_of(settings: Settings) -> Rules:
         userid=settings.bridge.userid.encode(),
         passwd=settings.bridge.passwd.encode(),
         migration_timeout_ms=settings.failover.migration_timeout,
-        silence_ms=settings.failover.silence_ms,
+        silence_ms=max(FROZEN_MS, 2 * settings.failover.silence_ms),
         start_timeout_ms=settings.failover.start_timeout * 1000,
         hold_ms=settings.relay.hold_timeout_s * 1000,
         when_validator_away=settings.security.when_validator_away,

@@ -28,7 +28,7 @@ class Rules:
     relink_ms: int = 12_000
     hold_ms: int = 30_000
     recover_ms: int = 2_000
-    silence_ms: int = 2_500
+    silence_ms: int = 5_000
     when_validator_away: str = "hold"
 
     @property

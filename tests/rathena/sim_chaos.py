@@ -214,6 +214,8 @@ class Chaos:
             fact = world.assigned[name]
             wanted = f"{fact.event.host}/{name}" if fact.event.host else "fallback"  # type: ignore[union-attr]
             serving = state.server_of(name.encode())
+            if world.witness.bridge.serving._may_not(name.encode(), fact.event.host):  # type: ignore[union-attr]
+                wanted = "fallback"  # a frozen host turned players away
             if serving is None or serving.server != wanted:
                 found.append(f"{name} is served by {serving and serving.server}, not {wanted}")
         for client in world.relay.clients:

@@ -18,7 +18,7 @@ from libs.rathena.inter_chars import (
     DisconnectPlayer,
 )
 from libs.rathena.inter_link import Keepalive, LoginAck, MapLogin, MapsAck, RegisterUsers, SendMaps, TotalUsers
-from libs.rathena.inter_saves import SaveAck, SaveChar
+from libs.rathena.inter_saves import SaveAck, SaveChar, ScdataRequest
 from libs.rathena.layout import CHARACTER, shipped
 from libs.rathena.structs import integer, last_point, patched
 from libs.rathena.values import cut
@@ -85,6 +85,8 @@ class ModelChar:
         return auth.pack()
 
     def _change(self, asked: ChangeMapServer) -> bytes:
+        if asked.char_id not in self.status:
+            return change_ack(asked, accepted=False)
         point = {"last_point.map": cut(asked.map), "last_point.x": asked.x, "last_point.y": asked.y}
         self.status[asked.char_id] = patched(shipped(), CHARACTER, self.status[asked.char_id], dict(point))
         self.permits[asked.account_id] = (asked.char_id, asked.login_id1, asked.login_id2, 1)
@@ -197,6 +199,7 @@ class ModelServer:
             self._refuse(guest)
             return
         guest.state, guest.status, guest.login_id2 = "playing", auth.status, auth.login_id2
+        self.say(ScdataRequest(account_id=guest.account_id, char_id=guest.char_id).pack())  # the last it asks for: he is whole
         if guest.client is not None:
             self._world.relay.accepted(guest.client, self, guest.switch)
 

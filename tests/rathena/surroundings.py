@@ -1,14 +1,17 @@
 """What surrounds a realm: free ports, settings quicker than the shipped ones, a stack whose services can be asked."""
 
 import asyncio
+import contextlib
 import json
 import os
+import secrets
 import socket
 import urllib.request
 from typing import Any
 
 from services.ops.stack import Stack, StackOptions
 
+PORTS_FROM, PORTS_TO = 15_000, 32_000
 FAST = {
     "KAFRA__HOST_REQUIREMENTS__MAX_DISCONNECTS_PER_HOUR": "1000",
     "KAFRA__HOST_REQUIREMENTS__SLOT_RAM_MB": "64",
@@ -55,11 +58,13 @@ class WatchedStack(Stack):
 
 
 def free_ports(*names: str) -> dict[str, int]:
-    """A free port for each; all held at once, so that they differ."""
-    sockets = {name: socket.create_server(("127.0.0.1", 0)) for name in names}
-    ports = {name: each.getsockname()[1] for name, each in sockets.items()}
-    for each in sockets.values():
-        each.close()
+    """A free port for each. Below those the kernel gives to connections: one of them would be taken again by the next."""
+    ports: dict[str, int] = {}
+    while len(ports) < len(names):
+        port = secrets.randbelow(PORTS_TO - PORTS_FROM) + PORTS_FROM
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            if port not in ports.values():
+                ports[names[len(ports)]] = port
     return ports
 
 

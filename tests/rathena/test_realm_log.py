@@ -39,7 +39,7 @@ async def play(realm: Realm, players: Sequence[TwinClient]) -> None:
     await realm.to_field(players)
     first = await realm.hosted()
     await realm.loads_after(players, first.servers.running[FIELD].kill)
-    second = await realm.hosted(warm=False)
+    second = await realm.hosted()
     await realm.attack(players)
     for player in players[:2]:
         player.walk(10, 10)
