@@ -8,6 +8,7 @@ from libs.rathena.tables import Table
 from libs.rathena.values import NAME_BYTES, cut
 
 _NUMBER_BYTES: Final = 4
+from_bytes = int.from_bytes
 
 
 class Key(NamedTuple):
@@ -24,14 +25,22 @@ NOBODY: Final = Key()
 
 def key_of(table: Table, packet: bytes) -> Key:
     """Raises: BadPacket where the packet's id is none of the table, or the packet ends before its key."""
-    packet_id = int.from_bytes(packet[:2], "little")
+    packet_id = packet[0] | packet[1] << 8 if len(packet) > 1 else -1
     kind = table.kinds.get(packet_id)
     if kind is None:
-        raise BadPacket(f"unknown in {table.name}", packet_id)
-    if kind.account_at is None and kind.char_at is None and kind.name_at is None:
-        return NOBODY
-    name = None if kind.name_at is None else cut(_part(packet, kind.name_at, NAME_BYTES, packet_id))
-    return Key(_id(packet, kind.account_at, packet_id), _id(packet, kind.char_at, packet_id), name)
+        raise BadPacket(f"unknown in {table.name}", packet_id & 0xFFFF)
+    account_at, char_at, name_at = kind.account_at, kind.char_at, kind.name_at
+    if name_at is None:
+        if account_at is None and char_at is None:
+            return NOBODY
+        if len(packet) < max(account_at or 0, char_at or 0) + _NUMBER_BYTES:
+            raise BadPacket("ends before its key", packet_id)
+        return Key(
+            None if account_at is None else from_bytes(packet[account_at : account_at + 4], "little"),
+            None if char_at is None else from_bytes(packet[char_at : char_at + 4], "little"),
+        )
+    name = cut(_part(packet, name_at, NAME_BYTES, packet_id))
+    return Key(_id(packet, account_at, packet_id), _id(packet, char_at, packet_id), name)
 
 
 def _id(packet: bytes, at: int | None, packet_id: int) -> int | None:

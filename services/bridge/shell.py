@@ -16,7 +16,6 @@ from libs.events import HostId, PlayersOnline, PlayersOnlineReply, Stream
 from libs.link.messages import BridgeHello, RelayHello, RelaySays
 from libs.link.peer import Peer, serve
 from libs.link.tls import BadIdentity, server_context
-from libs.rathena.framing import CHAR_TO_MAP, MAP_TO_CHAR
 from libs.rathena.inter_link import Keepalive
 from libs.rathena.packets import BadPacket
 from libs.runtime.clock import Clock
@@ -25,7 +24,7 @@ from libs.runtime.shell import Shell
 from libs.runtime.telemetry import Counters, start_telemetry
 from services.bridge import memory
 from services.bridge.core import Bridge
-from services.bridge.effects import Cut, Down, Note, Report, Tell, Up
+from services.bridge.hands import Hands
 from services.bridge.hosts import HostLinks
 from services.bridge.links import CharLink, Links, listen
 from services.bridge.settings import CannotStart, layout_of, rules_of
@@ -34,10 +33,6 @@ TICK_S = 0.02
 REMEMBER_S = 1.0
 BUS_RETRY_S = 1.0
 CATCH_UP_TIMEOUT_S = 30.0
-QUEUE_BYTES_MAX = 256 * 1024 * 1024
-"""For a char-server that is away: ten minutes of 200 players' saves."""
-KEPT_FOR_CHAR = frozenset({0x2B01, 0x2B15, 0x2B17, 0x2B1C, 0x2B2E, 0x3004, 0x3061, 0x3063, 0x308B})
-"""What a character is and has."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -64,17 +59,15 @@ class BridgeProcess:
             pause=self._pause,
         )
         self.name = node_name("bridge")
-        self.reports: dict[str, int] = {}
         self._peers: dict[int, Peer[RelaySays]] = {}
+        self.hands = Hands(self.links, self.char, self._peers)
         self._peer_number = 0
         self._listeners: list[asyncio.Server] = []
         self._relays_listener: object | None = None
         self._shell: Shell | None = None
         self._bus: NatsBus | None = None
         self._bus_up = False
-        self._remembered: memory.Memory | None = remembered
-        self._queue: list[bytes] = []
-        self._queue_bytes = 0
+        self._remembered = (tuple(remembered.relays), self.core.state.world.assignments_seq)
 
     async def start(self) -> None:
         """
@@ -107,7 +100,8 @@ class BridgeProcess:
             await self._relays_listener.close()  # type: ignore[attr-defined]
         self.links.close()
         self.char.close()
-        self._keep()
+        if self._store is not None and (changed := self._to_remember()) is not None:
+            _save(self._store, changed)
 
     def status(self) -> dict[str, object]:
         """For /healthz."""
@@ -119,7 +113,7 @@ class BridgeProcess:
             "servers": sorted(node.server for node in state.nodes if node.ready),
             "players": len(state.players),
             "saved_bytes": self.core.gate.passed_bytes,
-            "reports": dict(self.reports),
+            "reports": dict(self.hands.reports),
         }
 
     # -- inputs -------------------------------------------------------------------------------------------------------
@@ -149,9 +143,7 @@ class BridgeProcess:
     def _on_char_up(self) -> None:
         self.core.char_connected(self._now_ms)
         self._perform()
-        queue, self._queue, self._queue_bytes = self._queue, [], 0
-        for packet in queue:  # behind the login
-            self.char.send(packet)
+        self.hands.flush()
 
     def _on_char_packets(self, packets: list[bytes]) -> None:
         now_ms = self._now_ms
@@ -200,37 +192,7 @@ class BridgeProcess:
             self._shell.wake()
 
     def _do(self) -> None:
-        for effect in self.core.take():
-            if isinstance(effect, Down):
-                self.links.send(effect.link, effect.packet)
-            elif isinstance(effect, Up):
-                self._up(effect.packet)
-            elif isinstance(effect, Tell):
-                if (peer := self._peers.get(effect.peer)) is not None:
-                    peer.say(effect.message)
-            elif isinstance(effect, Cut):
-                self.links.cut(effect.link, effect.reason)
-            elif isinstance(effect, Report):
-                self._report(effect)
-            elif isinstance(effect, Note):
-                _LOG.info("%s", effect.text)
-
-    def _up(self, packet: bytes) -> None:
-        """While the char-server is away what it has to keep waits; bounded, then the oldest is lost and said."""
-        if self.char.send(packet) or packet[0] | packet[1] << 8 not in KEPT_FOR_CHAR:
-            return
-        self._queue.append(packet)
-        self._queue_bytes += len(packet)
-        while self._queue_bytes > QUEUE_BYTES_MAX:
-            self._queue_bytes -= len(self._queue.pop(0))
-            self.reports["lost"] = self.reports.get("lost", 0) + 1
-
-    def _report(self, report: Report) -> None:
-        self.reports[report.kind] = (count := self.reports.get(report.kind, 0) + 1)
-        if count & (count - 1) == 0 or count % 1000 == 0:  # each power of two: a flood fills no disk
-            table = CHAR_TO_MAP if report.server == "char-server" else MAP_TO_CHAR
-            what = table.title(report.packet_id)
-            _LOG.warning("%s of %s: %s: %s (%d so far)", report.kind, report.server, what, report.why, count)
+        self.hands.perform(self.core.take())
 
     # -- tasks --------------------------------------------------------------------------------------------------------
 
@@ -247,18 +209,16 @@ class BridgeProcess:
     async def _remember(self) -> None:
         while True:
             await asyncio.sleep(REMEMBER_S)
-            await asyncio.to_thread(self._keep)
+            if (store := self._store) is not None and (changed := self._to_remember()) is not None:
+                await asyncio.to_thread(_save, store, changed)
 
-    def _keep(self) -> None:
-        if self._store is None:
-            return
-        now = memory.Memory.of(self.core.relays(), self.core.state.world)
-        if now != self._remembered:
-            try:
-                memory.save(self._store, now)
-                self._remembered = now
-            except OSError as error:
-                _LOG.error("the bridge cannot remember: %s", error.strerror or error)
+    def _to_remember(self) -> memory.Memory | None:
+        """None: the same as when it was asked last."""
+        now = (tuple(self.core.relays()), self.core.state.world.assignments_seq)
+        if now == self._remembered:
+            return None
+        self._remembered = now
+        return memory.Memory.of(self.core.relays(), self.core.state.world)
 
     async def _live_on_bus(self) -> None:
         """One connection after another; each one's end begins the next."""
@@ -318,3 +278,10 @@ class _Relay:
 
     def on_lost(self, reason: str) -> None:  # noqa: ARG002
         self._process.relay_lost(self._number)
+
+
+def _save(store: Path, remembered: memory.Memory) -> None:
+    try:
+        memory.save(store, remembered)
+    except OSError as error:
+        _LOG.error("the bridge cannot remember: %s", error.strerror or error)
