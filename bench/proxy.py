@@ -42,6 +42,7 @@ class ClientSide(Side):
 
     def connection_made(self, transport):
         super().connection_made(transport)
+        self.early = []
         self.connecting = asyncio.ensure_future(self.connect())
 
     async def connect(self):
@@ -49,7 +50,14 @@ class ClientSide(Side):
         loop = asyncio.get_running_loop()
         _, self.other = await loop.create_connection(Side, "127.0.0.1", self.server_port)
         self.other.other = self
+        self.other.transport.write(b"".join(self.early))
         self.transport.resume_reading()
+
+    def data_received(self, data):
+        if self.other is None:
+            self.early.append(data)  # it was read before the pause was heeded
+        else:
+            self.other.transport.write(data)
 
 
 async def proxy(port: int, server_port: int) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from bench.figures import percentile
 from bench.running import Ended, command, junit_counts
@@ -19,6 +20,7 @@ SEEDS = 5_000
 UP_READY_S = 5.0
 UPS = 5
 HOUR_S = 3_600
+STORMS_S = 600
 WITH_TARGETS = ("enter", "down", "start", "bridge")
 """Benches with figures that have a target."""
 KAFRA = (sys.executable, "-m", "services.ops")
@@ -143,6 +145,22 @@ async def _tests(scale: Scale, what: str, target: str, path: str, env: dict[str,
     return Proof(what, target, measured, ended.code == 0 and passed > 0 and failed == 0, ended.tail)
 
 
+async def storms(scale: Scale) -> list[Proof]:
+    seconds = 5 if scale.quick else STORMS_S
+    argv = ("-m", "tests.rathena.fuzz", "--seconds", str(seconds), "--json")
+    ended = await command(sys.executable, *argv, timeout_s=seconds + 5 * 60)
+    found: dict[str, Any] = json.loads(ended.lines[-1]) if ended.lines else {"seeds": 0, "failed": []}
+    measured = f"{found['seeds']:,} seeds in {ended.seconds:,.0f} s, {len(found['failed'])} failed"
+    note = f"python -m tests.rathena.fuzz --seed {found['failed'][0][1]}" if found["failed"] else ended.tail
+    what = "anybody says anything to bridge and relay: no crash, no growth, the others play on"
+    return [Proof(what, f"{STORMS_S:,} s, 0 failed", measured, ended.code == 0 and found["seeds"] > 0, note)]
+
+
+async def chaos(scale: Scale) -> list[Proof]:
+    what = "simulation of the bridge: no stale save passes, whoever plays ends where his map is served"
+    return [await _tests(scale, what, "2,000 seeds, 0 failed", "tests/rathena/test_sim_bridge.py")]
+
+
 async def speed(scale: Scale) -> list[Proof]:
     """Every figure of `make bench` that has a target."""
     argv = ("-m", "bench", *(["--quick"] if scale.quick else []), *(word for name in WITH_TARGETS for word in ("--only", name)))
@@ -216,6 +234,8 @@ ROWS: tuple[Row, ...] = (
     Row("deaths", "deaths of hosts", deaths),
     Row("moves", "orderly moves", moves),
     Row("bridge", "bridge and relay kills", bridge_kills),
+    Row("storms", "storms on bridge and relay", storms),
+    Row("chaos", "simulation of the bridge", chaos),
     Row("speed", "speed beside the bare pipeline", speed),
     Row("up", "kafra up, seconds", up),
     Row("demo", "kafra demo", demo),

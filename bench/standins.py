@@ -138,6 +138,7 @@ class Host(asyncio.Protocol):
     def __init__(self, host: str, map_name: str, number: int) -> None:
         self.host, self.map, self._number = host, map_name, number
         self._splitter = Splitter(CHAR_TO_MAP)
+        self._transport: asyncio.Transport | None = None
         self.linked = asyncio.Event()
         self.answered: asyncio.Future[None] | None = None
         self.admitted: dict[int, asyncio.Event] = {}
@@ -152,8 +153,12 @@ class Host(asyncio.Protocol):
         await asyncio.wait_for(self.linked.wait(), WAIT_S)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.say = cast(asyncio.Transport, transport).write
-        self.close = cast(asyncio.Transport, transport).close
+        self._transport = cast(asyncio.Transport, transport)
+        self.say = self._transport.write
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         for packet in self._splitter.feed(data):

@@ -64,10 +64,13 @@ class Answers:
 
     def _save_ack(self, packet: bytes) -> bool:
         player = self._state.players.by_char.get(SaveAck.unpack(packet).char_id)
-        if player is None or player.owner is None:
+        if player is None:
             return False
-        self._state.down(player.owner, packet)
-        self._changing.on_saved(player)
+        saver, player.saver = player.saver or player.owner, None
+        if saver is not None and self._state.is_linked(saver):  # perhaps no more his server, but it waits for this
+            self._state.down(saver, packet)
+        if player.owner is not None and player.owner is saver:
+            self._changing.on_saved(player)
         return True
 
     def _storage(self, packet: bytes) -> bool:

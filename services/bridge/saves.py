@@ -90,6 +90,8 @@ class SaveGate:
             self._state.report("refused", node, _id(packet), wrong)
             self._state.cut(node, wrong)
             return
+        if is_final(packet):
+            player.saver = node
         waiting = self._waiting.get(player.char_id)
         if waiting is None and (node.is_vps or _id(packet) not in (SAVE_CHAR, STORAGE_SAVE)):
             self._pass(player, packet)

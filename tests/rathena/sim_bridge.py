@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any
 
-from libs.events import Basis, Cause, Fact, HostId, MapAssign, MapMoved, MapName, NodeName, SaveVerdict, Stream
+from libs.events import Fact, HostId, MapMoved, SaveVerdict, Stream
 from libs.hosting.effects import Append, Ask
 from libs.hosting.world import World as Log
 from libs.link.messages import RelaySays
@@ -22,6 +22,7 @@ from services.bridge.effects import Cut, Down, Effect, Tell, Up
 from services.bridge.state import Rules
 from tests.rathena.sim_models import ModelChar, ModelServer, fresh_status
 from tests.rathena.sim_relay import Client, ModelRelay
+from tests.rathena.sim_words import Wire, assignment
 from tests.rathena.twin.people import person
 from tests.rathena.witness import Witness
 
@@ -33,15 +34,6 @@ TOWN = "town"
 PLAYERS = 5
 START_MS = 1_000_000
 STORY_LINES = 40
-
-
-@dataclass
-class Wire:
-    """One direction of one link: whatever is late, nothing overtakes. epoch: grows when the link breaks, what is under way on
-    the old one is lost."""
-
-    last_ms: int = 0
-    epoch: int = 0
 
 
 @dataclass
@@ -312,27 +304,6 @@ class World:
         self._seq += 1
         self.tell(f"assign {name} to {host}, tenure {self._seq}")
         self.hosts[self._seq] = host
-        self.assigned[name] = fact = Fact(Stream.ASSIGNMENTS, self._seq, _assign(name, host, self.now_ms))
+        self.assigned[name] = fact = Fact(Stream.ASSIGNMENTS, self._seq, assignment(name, host, self.now_ms))
         if self.bus_up:
             self.post("bus", self.do, "on_fact", fact)
-
-
-def _assign(name: str, host: str | None, now_ms: int) -> MapAssign:
-    return MapAssign(
-        map=MapName(name),
-        kind="p2p" if host else "vps",
-        host=HostId(host) if host else None,
-        backups=[],
-        reason="enter",
-        tenure=None,
-        since_ms=now_ms,
-        cause=Cause(stream="MAPS", seq=1),
-        basis=Basis(1, 1, 0),
-        decider=NodeName("sim"),
-        look="sim.0",
-        config="0" * 16,
-        score=None,
-        candidates=[],
-        refused={},
-        at_ms=now_ms,
-    )
