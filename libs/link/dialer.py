@@ -104,16 +104,16 @@ class Dialer(Generic[M]):
     async def _once(self) -> None:
         """One connection, from its attempt to its end."""
         self._ended.clear()
-        attempt = asyncio.get_running_loop().create_connection(
-            lambda: Peer(self._says, self._opened, self._expect),
-            self._host,
-            self._port,
-            ssl=self._context,
-            server_hostname=self._expect if self._context else None,
-            ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if self._context else None,
-        )
         try:
-            await asyncio.wait_for(attempt, CONNECT_TIMEOUT_S)
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await asyncio.get_running_loop().create_connection(
+                    lambda: Peer(self._says, self._opened, self._expect),
+                    self._host,
+                    self._port,
+                    ssl=self._context,
+                    server_hostname=self._expect if self._context else None,
+                    ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if self._context else None,
+                )
         except (OSError, TimeoutError) as error:
             self._tell(f"no connection: {words(error)}")
             return

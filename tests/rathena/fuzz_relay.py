@@ -13,7 +13,7 @@ from libs.link import messages as say
 from libs.link.frames import BadFrame, Frames, first, frame
 from libs.rathena.framing import CLIENT_TO_MAP, LIMIT_BYTES, MAP_TO_CLIENT, Splitter
 from services.relay.effects import Dial, Effect, EndClient, HangUp, Tell, ToClient
-from services.relay.table import Table
+from services.relay.table import Table, obey
 from tests.rathena.fuzz_words import mutated, pieces
 from tests.rathena.relay_words import ENTER, LOADED, SHOWN, serve, welcome
 
@@ -95,7 +95,7 @@ def _one_input(one: Watched, chance: random.Random) -> None:
             one.did(session_.on_server_open(switch))
             one.did(session_.on_server(switch, welcome(), one.now_ms))
         case "bridge":
-            one.did(session_.on_message(_bridge_word(chance, switch), one.now_ms))
+            one.did(obey(session_, _bridge_word(chance, switch), one.now_ms))
         case "lost":
             one.lose(chance.choice((switch, switch, switch - 1, 0)))
         case "tick":

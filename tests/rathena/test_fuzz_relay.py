@@ -30,7 +30,7 @@ def test_no_bytes_of_a_client_are_an_error(chunks: list[bytes]) -> None:
 def test_no_bytes_of_a_server_reach_a_client_in_half_a_packet(chunks: list[bytes], welcomed: bool) -> None:
     one = Watched(Table(Relay()))
     one.did(one.session.on_client(ENTER, 0.0))
-    one.did(one.session.on_message(serve(1), 0.0))
+    one.did(one.session.on_serve(serve(1), 0.0))
 
     for chunk in [*([welcome()] if welcomed else []), *chunks]:
         one.did(one.session.on_server(1, chunk, 0.0))
