@@ -6,6 +6,7 @@ same character waits behind them, so that the char-server sees them in order. Bo
 newest is kept, WAITING_MAX packets of a character, and ASKS_MAX questions are out at once. The VPS's own saves pass.
 """
 
+import contextlib
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -75,7 +76,8 @@ class SaveGate:
         loaded = Storage.unpack(packet)
         if (kind := TABLES.get(loaded.table)) is not None:
             accepted = self._accepted.setdefault(player.char_id, Accepted())
-            self._accept(accepted, kind, self._amounts(loaded.storage, loaded.table))
+            with contextlib.suppress(BadStruct):  # of another build: it teaches nothing, as its saves will say
+                self._accept(accepted, kind, self._amounts(loaded.storage, loaded.table))
 
     def forget(self, player: Player) -> None:
         """He is gone, or another node owns him: what waits is of before."""
