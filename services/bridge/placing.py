@@ -54,9 +54,11 @@ class Placing:
     def on_disconnect_order(self, packet: bytes) -> bool:
         """2b1f of the char-server: he logged in anew, or is banned. False: the server that has him sends him away."""
         player = self._state.players.by_account.get(DisconnectPlayer.unpack(packet).account_id)
-        if player is None or player.owner is not None or player.phase is Phase.LEAVING:
+        if player is None or player.phase is Phase.LEAVING or (player.owner is not None and not player.saved):
             return False
         self._ending.refuse(player, LOGGED_IN_ELSEWHERE)
+        if player.saved:  # nobody has him any more, whatever the char-server was told of him meanwhile
+            self._ending.offline(player)
         self._ending.closed(player)
         return True
 

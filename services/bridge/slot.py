@@ -80,9 +80,8 @@ class Slot:
     def say_users(self) -> None:
         """2aff: everybody who is in the game through us; whoever is not listed counts as lost."""
         if self.up:
-            pairs = [
-                (player.account_id, player.char_id) for player in self._state.players if player.phase is not Phase.ARRIVING
-            ]
+            staying = [player for player in self._state.players if player.phase is not Phase.ARRIVING and not player.saved]
+            pairs = [(player.account_id, player.char_id) for player in staying]
             self._state.up(RegisterUsers.of(pairs[:USERS_PER_PACKET]).pack())
 
     # -- nodes ------------------------------------------------------------------------------------------------------------

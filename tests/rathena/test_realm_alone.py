@@ -15,8 +15,9 @@ from tests.rathena.realm import FIELD, TOWN, Realm
 from tests.rathena.twin.client import TwinClient
 
 PLAYERS = 12
-PASS = {"KAFRA__SECURITY__WHEN_VALIDATOR_AWAY": "pass"}
-"""With the shipped `hold` whoever leaves a host waits for a validator, 25 s at most."""
+PASS = {"KAFRA__SECURITY__WHEN_VALIDATOR_AWAY": "pass", "KAFRA__FAILOVER__MIGRATION_TIMEOUT": "300"}
+"""With the shipped `hold` whoever leaves a host waits for a validator, 25 s at most. The host starts its map-server again after
+half a second: by then the VPS has the map."""
 pytestmark = [pytest.mark.nats, pytest.mark.timeout(180)]
 
 

@@ -53,15 +53,20 @@ class TwinChar:
     async def login_when_possible(self, account_id: int, timeout_s: float = 10.0) -> Ticket:
         """Waits until a slot has the character's map and the character is out of the game. Raises: TimeoutError."""
         tickets: list[Ticket] = []
+        why: list[CannotLogIn] = []
 
         def possible() -> bool:
             try:
                 tickets.append(self.login(account_id))
-            except CannotLogIn:
+            except CannotLogIn as refused:
+                why.append(refused)
                 return False
             return True
 
-        await self.shell.until(possible, timeout_s)
+        try:
+            await self.shell.until(possible, timeout_s)
+        except TimeoutError:
+            raise TimeoutError(f"{why[-1]}, asked {len(why)} times") from None
         return tickets[0]
 
     async def until(self, condition: object, timeout_s: float = 10.0) -> None:
