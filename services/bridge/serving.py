@@ -103,7 +103,7 @@ class Serving:
                 self._wait(name, serving)
         elif name in state.lost:
             if wanted is not None:
-                self._begin(name, None, wanted, "death", "moved")
+                self._begin(name, None, wanted, "death", self._outcome(name, wanted))
             elif state.now_ms - state.lost[name] >= state.rules.migration_timeout_ms:
                 self._to_vps(name)
         elif wanted is not None:
@@ -112,7 +112,7 @@ class Serving:
                 state.serving[name] = wanted
                 self._unsettled = True
             else:
-                self._begin(name, vps, wanted, "orderly", "moved")
+                self._begin(name, vps, wanted, "orderly", self._outcome(name, wanted))
         else:
             self._wait(name, state.nodes.on_vps(name))
 
