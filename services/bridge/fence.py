@@ -15,7 +15,6 @@ from services.bridge.effects import Down
 from services.bridge.nodes import Node
 from services.bridge.players import Player, Players
 
-_SAVE, _STORAGE_SAVE = 0x2B01, 0x308B
 _KEPT: Final = 1
 """388b's result as recorded."""
 _STORAGE_ID_AT: Final = 13 + 18

@@ -6,7 +6,7 @@ the char-server: it welcomes, acknowledges maps, and says that every map the nod
 
 from collections.abc import Callable
 
-from libs.rathena.inter_link import LoginAck, MapLogin, MapsAck, OtherMaps, RegisterUsers, SendMaps
+from libs.rathena.inter_link import LoginAck, MapLogin, OtherMaps, RegisterUsers, SendMaps
 from libs.rathena.values import cut
 from services.bridge.nodes import CORE, FALLBACK, Node
 from services.bridge.players import Phase
@@ -152,8 +152,3 @@ class Slot:
     def on_node_lost(self, node: Node) -> None:
         if node in self._waiting:
             self._waiting.remove(node)
-
-
-def acked(packet: bytes) -> MapsAck:
-    """The char-server's 2afb, read."""
-    return MapsAck.unpack(packet)
