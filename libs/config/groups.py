@@ -157,6 +157,7 @@ class Security(Group):
     beta: Number = between(0.0001, 0.5, 0.05)
     trust_min: Number = between(0, 1, 0.2)
     when_validator_away: Literal["hold", "pass", "vps"] = "hold"
+    hold_s: Whole = between(0, 3600, 5)
     own_host: Literal["full_check", "deny"] = "full_check"
 
 

@@ -59,6 +59,8 @@ class SaveGate:
         self._asks = 0
         self.drained: list[Player] = []
         """Players none of whose saves waits any more; taken by the core."""
+        self._away_since_ms: int | None = None
+        """Since when no validator answered what was asked."""
         self.bus_up = False
         self.passed_bytes = 0
 
@@ -177,7 +179,9 @@ class SaveGate:
         waiting.asked = None
         if not isinstance(reply, SaveVerdict):
             self._away(waiting)
-        elif reply.verdict == "pass":
+            return
+        self._away_since_ms = None
+        if reply.verdict == "pass":
             self._pass(waiting.player, waiting.packets.popleft(), ask.request)
         elif reply.verdict == "hold":
             waiting.due_ms = self._state.now_ms + RETRY_MS
@@ -186,8 +190,12 @@ class SaveGate:
 
     def _away(self, waiting: Waiting) -> None:
         """No validator answers: the operator chose what happens. vps: the host's maps leave it, and what it said until then
-        passes, or its players would be held until a validator is back."""
+        passes, or its players would be held until a validator is back. hold: the same after a while, for the same reason."""
         state, chosen = self._state, self._state.rules.when_validator_away
+        if self._away_since_ms is None:
+            self._away_since_ms = state.now_ms
+        if chosen == "hold" and state.now_ms - self._away_since_ms >= state.rules.patience_ms:
+            chosen = "vps"
         if chosen == "vps":
             state.leave_out(waiting.node, "no validator checks its saves")
         if chosen in ("pass", "vps"):

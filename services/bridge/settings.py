@@ -35,6 +35,7 @@ def rules_of(settings: Settings) -> Rules:
         start_timeout_ms=settings.failover.start_timeout * 1000,
         hold_ms=settings.relay.hold_timeout_s * 1000,
         when_validator_away=settings.security.when_validator_away,
+        patience_ms=settings.security.hold_s * 1000,
     )
 
 

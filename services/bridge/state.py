@@ -15,7 +15,7 @@ from services.bridge.players import Phase, Player, Players
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """The settings the core needs. front_ip, front_port: the relay's public address, which the char-server tells clients.
-    userid, passwd: of the inter-server login. Times in ms."""
+    userid, passwd: of the inter-server login. patience_ms: how long "hold" waits for a validator. Times in ms."""
 
     front_ip: bytes
     front_port: int
@@ -30,6 +30,7 @@ class Rules:
     recover_ms: int = 2_000
     silence_ms: int = 5_000
     when_validator_away: str = "hold"
+    patience_ms: int = 5_000
 
     @property
     def check_ms(self) -> int:

@@ -198,6 +198,33 @@ def test_without_a_validator_saves_wait_pass_or_the_vps_takes_over_as_the_operat
     assert (list(passing.state.left_out), list(leaving.state.left_out)) == ([], [HOST])
 
 
+def test_who_holds_saves_for_a_validator_does_so_for_a_while_only() -> None:
+    gate = Gate()
+    patience_ms = gate.state.rules.patience_ms
+
+    (ask,) = gate.offer(save(150))
+    gate.answer(ask, None)
+    (ask,) = gate.later(patience_ms - 1)
+    gate.answer(ask, None)
+    assert (gate.passed, list(gate.state.left_out)) == ([], [])
+    (ask,) = gate.later(RETRY_MS)
+    gate.answer(ask, None)
+    assert (gate.passed, list(gate.state.left_out)) == ([save(150)], [HOST])
+
+
+def test_a_validator_that_answers_again_is_waited_for_anew() -> None:
+    gate = Gate()
+    (ask,) = gate.offer(save(150))
+    gate.answer(ask, None)
+    (ask,) = gate.later(gate.state.rules.patience_ms)
+    gate.answer(ask, PASS)
+
+    (ask,) = gate.offer(save(200))
+    gate.answer(ask, None)
+
+    assert (gate.passed, list(gate.state.left_out)) == ([save(150)], [])
+
+
 def test_while_the_bus_is_away_nobody_is_asked() -> None:
     waiting, passing = Gate(bus=False), Gate(away="pass", bus=False)
 

@@ -1,6 +1,7 @@
 """The data plane stands alone (DESIGN D5): every control service stopped, NATS stopped. Players play on; a host's death is
 answered by the VPS; when all of it returns, the world agrees with what happened."""
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -11,13 +12,12 @@ import pytest
 from libs.events import HostId
 from services.ops.stack import SERVICES
 from tests.rathena.figures import tell
-from tests.rathena.realm import FIELD, TOWN, Realm
+from tests.rathena.realm import FIELD, POLL_S, TOWN, WAIT_S, Realm
 from tests.rathena.twin.client import TwinClient
 
 PLAYERS = 12
 PASS = {"KAFRA__SECURITY__WHEN_VALIDATOR_AWAY": "pass", "KAFRA__FAILOVER__MIGRATION_TIMEOUT": "300"}
-"""With the shipped `hold` whoever leaves a host waits for a validator, 25 s at most. The host starts its map-server again after
-half a second: by then the VPS has the map."""
+"""The host starts its map-server again after half a second: by then the VPS has the map."""
 pytestmark = [pytest.mark.nats, pytest.mark.timeout(180)]
 
 
@@ -44,6 +44,31 @@ async def test_without_control_services_and_nats_players_play_walk_log_out_and_i
 
         assert realm.undisturbed_but_for_logout()
         await realm.until(lambda: deaths(realm) == [(host.id, "vps")], "the death is said, when NATS is there again")
+        await realm.until(lambda: agrees(realm, players), "the world agrees")
+        await realm.attack(players)
+        await realm.kept(players)
+
+
+async def test_with_the_shipped_settings_players_are_saved_on_the_vps_when_no_validator_answers(tmp_path: Path) -> None:
+    async with Realm.running(tmp_path, players=4, hosts=1) as realm:
+        players = await realm.enter_all(4)
+        await realm.to_field(players)
+        await realm.hosted(warm=False)
+        await realm.attack(players)
+        await realm.kept(players)
+
+        async with everything_stopped(realm):
+            await realm.attack(players)
+            players[1] = await out_and_in(realm, 1)
+            assert players[1].core.map == FIELD
+            async with asyncio.timeout(WAIT_S):
+                while len(await realm.fallback.ask("players")) < len(players):  # noqa: ASYNC110 - it is another process's
+                    await asyncio.sleep(POLL_S)
+            await realm.attack(players)
+            await realm.kept(players)
+            assert [player.core.zeny for player in players] == [1_030] * 4
+
+        assert realm.undisturbed_but_for_logout()
         await realm.until(lambda: agrees(realm, players), "the world agrees")
         await realm.attack(players)
         await realm.kept(players)
