@@ -17,6 +17,7 @@ from libs.bus.embedded import EmbeddedServer
 from libs.bus.memory import MemoryLog, MemoryServer
 from libs.bus.nats import connect
 from libs.bus.port import Bus
+from libs.identity.accounts import accounts_config
 
 CONTAINER_IMAGE = "nats:2.15.1-alpine"
 Eventually = Callable[..., Awaitable[None]]
@@ -161,5 +162,7 @@ def _start_container() -> Any:
     from testcontainers.core.container import DockerContainer
     from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-    container = DockerContainer(CONTAINER_IMAGE).with_command("-js").with_exposed_ports(4222)
+    config = f"port: 4222\njetstream {{ store_dir: /data }}\n{accounts_config(None)}"
+    container = DockerContainer(CONTAINER_IMAGE).with_env("CONFIG", config).with_exposed_ports(4222)
+    container.with_command(["sh", "-c", 'echo "$CONFIG" > /tmp/nats.conf; exec nats-server -c /tmp/nats.conf'])
     return container.waiting_for(LogMessageWaitStrategy("Server is ready")).start()

@@ -14,9 +14,11 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from libs.bus.errors import ServerFailed
+from libs.identity.accounts import ACCOUNT, User, accounts_config
 
 START_TIMEOUT_S = 10.0
 """Ready in 10 ms with an empty store, 1 s for each GB or so of a large one."""
@@ -38,8 +40,8 @@ with threads. The signal comes when the *thread* that started the child ends: st
 
 
 class EmbeddedServer:
-    """port 0: any free one, kept over `restart`. authorization, extra_config: fragments of nats-server's configuration, e.g.
-    `authorization { users: [...] }`. name: of the server, unique in a cluster."""
+    """port 0: any free one, kept over `restart`. users: who may connect; None: anyone, without authorization. extra_config: a
+    fragment of nats-server's configuration. name: of the server, unique in a cluster."""
 
     def __init__(
         self,
@@ -48,14 +50,14 @@ class EmbeddedServer:
         port: int = 0,
         host: str = "127.0.0.1",
         name: str = "kafra",
-        authorization: str = "",
+        users: Sequence[User] | None = None,
         extra_config: str = "",
     ) -> None:
         self.store = store.resolve()
         self.host = host
         self.port = port
         self.name = name
-        self._authorization, self._extra_config = authorization, extra_config
+        self._users, self._extra_config = users, extra_config
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -83,9 +85,9 @@ class EmbeddedServer:
         """
         assert not self.running, "already started"
         binary = find_binary()
-        config = self._prepare()
         lock = self._lock()
         try:
+            config = self._prepare()
             self._process = subprocess.Popen(  # noqa: ASYNC220 - 2 ms, and it must be this very thread
                 [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), binary, "-c", str(config)],
                 stdin=subprocess.DEVNULL,
@@ -133,19 +135,27 @@ class EmbeddedServer:
             return "\n".join(self.log_file.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:])
         return ""
 
-    def reload(self, authorization: str) -> None:
-        """Other users from now on; whoever is connected and still allowed stays. The server says in its log if it cannot."""
-        self._authorization = authorization
+    def reload(self, users: Sequence[User]) -> None:
+        """Other users from now on; whoever is connected and still allowed stays, the others are disconnected. The server says
+        in its log if it cannot. A server without authorization stays so."""
+        assert self._users is not None, "no_auth_user cannot be reloaded"
+        self._users = users
         self._write_config()
         if self._process is not None:
             self._process.send_signal(signal.SIGHUP)
 
     def _prepare(self) -> Path:
-        self.store.mkdir(parents=True, exist_ok=True)
         ports = self.store / "ports"
         shutil.rmtree(ports, ignore_errors=True)  # a killed server leaves its file
         ports.mkdir()
+        self._move_global_account()
         return self._write_config()
+
+    def _move_global_account(self) -> None:
+        """A store from before there were accounts kept its streams in the global one."""
+        kept = self.store / "jetstream"
+        if (kept / "$G").is_dir() and not (kept / ACCOUNT).exists():
+            (kept / "$G").rename(kept / ACCOUNT)
 
     def _write_config(self) -> Path:
         ports = self.store / "ports"
@@ -160,7 +170,7 @@ logfile_size_limit: 10MB
 logfile_max_num: 2
 ports_file_dir: {json.dumps(str(ports))}
 jetstream {{ store_dir: {json.dumps(str(self.store))} }}
-{self._authorization}
+{accounts_config(self._users)}
 {self._extra_config}
 """
         config.touch(mode=0o600)  # it may hold passwords
@@ -170,6 +180,7 @@ jetstream {{ store_dir: {json.dumps(str(self.store))} }}
 
     def _lock(self) -> int:
         """A locked file the child inherits: locked exactly as long as a server lives."""
+        self.store.mkdir(parents=True, exist_ok=True)
         lock = os.open(self.store / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -15,8 +15,8 @@ from libs.bus.dead import Undertaker
 from libs.bus.errors import BusUnavailable
 from libs.bus.guard import guarded
 from libs.bus.memory_log import Kept, MemoryLog, matches
-from libs.bus.memory_parts import MemoryAnswering, MemoryFollower, MemoryHeard, MemoryLease
-from libs.bus.port import Start, Subscription
+from libs.bus.memory_parts import MemoryAnswering, MemoryFollower, MemoryHeard, MemoryLease, MemoryWatching
+from libs.bus.port import Connection, Start, Subscription
 from libs.bus.words import body_of, header_lines, subject_for
 from libs.events import Event, Fact, MalformedEvent, Reply, Stream, decode_reply, is_name, subject_of
 from libs.hosting.effects import Append, InDoubt, Outcome
@@ -43,14 +43,22 @@ class MemoryServer:
         self.up = True
         self.heard: list[MemoryHeard] = []
         self.followers: list[MemoryFollower] = []
+        self.watching: list[MemoryWatching] = []
         self.leases: dict[str, tuple[MemoryLease, float]] = {}
         self.lease_number = 0
         self._replies: dict[str, asyncio.Future[bytes]] = {}
         self._waiting: list[Callable[[], None]] = []
         self._turn = itertools.count()
+        self.ids = itertools.count(1)
 
-    def connect(self, name: str) -> "MemoryBus":
-        return MemoryBus(self, name)
+    def connect(self, name: str, user: str = "") -> "MemoryBus":
+        """user: what a server with authorization would have verified."""
+        return MemoryBus(self, name, user)
+
+    def tell_connection(self, bus: "MemoryBus", *, connected: bool, reason: str = "") -> None:
+        said = Connection(connected, bus.user, bus.name, bus.id, "memory", "127.0.0.1", self.clock_ms(), reason)
+        for watching in self.watching:
+            asyncio.get_running_loop().call_soon(watching.receive, said)
 
     def stop(self) -> None:
         self.up = False
@@ -110,16 +118,18 @@ class MemoryServer:
 class MemoryBus:
     """Implements `Bus`."""
 
-    def __init__(self, server: MemoryServer, name: str) -> None:
+    def __init__(self, server: MemoryServer, name: str, user: str = "") -> None:
         if not is_name(name):
             raise ValueError(f"{name!r} is no valid name")
-        self.name = name
+        self.name, self.user = name, user
         self.server = server
+        self.id = next(server.ids)
         self._undertaker = Undertaker(name, server.clock_s, server.clock_ms)
         self._ids = (f"{token_hex(4)}.{number}" for number in itertools.count())
         self._unsettled: dict[str, tuple[Append, Callable[[Append, Outcome], None]]] = {}
         self._parts: list[Subscription] = []
         self._closed = False
+        server.tell_connection(self, connected=True)
 
     @property
     def connected(self) -> bool:
@@ -201,6 +211,12 @@ class MemoryBus:
         self._parts.append(answering)
         return answering
 
+    async def watch_connections(self, on: Callable[[Connection], None]) -> Subscription:
+        self._need_server()
+        watching = MemoryWatching(self.server, on)
+        self._parts.append(watching)
+        return watching
+
     async def follow(self, streams: Iterable[Stream], on_fact: Callable[[Fact], None], start: Start) -> MemoryFollower:
         self._need_server()
         follower = MemoryFollower(self.server, streams, on_fact, self._bury_kept, start)
@@ -241,6 +257,8 @@ class MemoryBus:
         parts, self._parts = self._parts, []
         for part in parts:
             await part.close()
+        if not self._closed:
+            self.server.tell_connection(self, connected=False, reason="Client Closed")
         self._closed = True
         if self.server.up:
             await asyncio.sleep(0)  # what was submitted settles

@@ -9,7 +9,7 @@ from libs.bus.errors import BusUnavailable
 from libs.bus.facts import name_of, schema_of
 from libs.bus.guard import end, guarded
 from libs.bus.memory_log import Kept
-from libs.bus.port import Start
+from libs.bus.port import Connection, Start
 from libs.bus.words import body_of
 from libs.events import Event, Fact, MalformedEvent, Reply, Stream, decode
 
@@ -73,6 +73,24 @@ class MemoryAnswering(MemoryHeard):
     async def close(self) -> None:
         await super().close()
         await end(self._tasks)
+
+
+class MemoryWatching:
+    """Hears of connections that begin and end."""
+
+    def __init__(self, server: "MemoryServer", on: Callable[[Connection], None]) -> None:
+        self._server, self._on = server, on
+        self._closed = False
+        server.watching.append(self)
+
+    def receive(self, said: Connection) -> None:
+        if not self._closed:
+            guarded(self._on, said)
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._server.watching.remove(self)
 
 
 class MemoryFollower:

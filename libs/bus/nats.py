@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from libs.bus import reading, stored, talk
+from libs.bus import port, reading, stored, talk
 from libs.bus.clock import now_s, unix_ms
 from libs.bus.connect import open_connection
 from libs.bus.connection import Connection
@@ -23,6 +23,7 @@ from libs.bus.guard import end, guarded
 from libs.bus.lease import NatsLease
 from libs.bus.log import Publisher
 from libs.bus.port import Start, Subscription
+from libs.bus.watching import Watching
 from libs.bus.words import subject_for
 from libs.events import Event, Fact, MalformedEvent, Reply, Stream, is_name
 from libs.hosting.effects import Append, Outcome
@@ -124,6 +125,12 @@ class NatsBus:
         await answering.open(subject_for(event_type, token), queue)
         self._parts.add(answering)
         return answering
+
+    async def watch_connections(self, on: Callable[[port.Connection], None]) -> Subscription:
+        watching = Watching(self._connection, on, self._forget)
+        await watching.open()
+        self._parts.add(watching)
+        return watching
 
     async def follow(self, streams: Iterable[Stream], on_fact: Callable[[Fact], None], start: Start) -> Follower:
         follower = Follower(

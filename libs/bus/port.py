@@ -5,6 +5,7 @@ Callbacks are plain functions, called on the event loop in order; they must not 
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
@@ -24,6 +25,29 @@ class Start(StrEnum):
 class Subscription(Protocol):
     async def close(self) -> None:
         """No callback runs after this returns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """The server's word that a connection to it began or ended.
+
+    connected: which of the two.
+    user: what the server verified: a public nkey (U...) or a user's name; "" where there is no authorization.
+    name: what the client calls itself; anyone may call himself anything.
+    server, id: together they name the connection; a server that starts again has another `server`.
+    address: where it came from, without the port.
+    at_ms: when it began or ended, the server's clock, Unix ms.
+    reason: of its end, the server's words; "" for a beginning.
+    """
+
+    connected: bool
+    user: str
+    name: str
+    id: int
+    server: str
+    address: str
+    at_ms: int
+    reason: str
 
 
 class Following(Subscription, Protocol):
@@ -93,6 +117,11 @@ class Bus(Protocol):
         queue: str | None = None,
     ) -> Subscription:
         """Answer requests, several at once; None: stay silent. queue: of all with the same name, one is asked."""
+
+    async def watch_connections(self, on: Callable[[Connection], None]) -> Subscription:
+        """Connections of our account that begin or end from now on, ours included. One that began may be told again while it
+        lasts (the server read its configuration anew). Not told: what happens while we are disconnected, and the end of those
+        whose server died. Only where the server lets us see (libs/identity/accounts.py); elsewhere nothing is ever told."""
 
     async def follow(self, streams: Iterable[Stream], on_fact: Callable[[Fact], None], start: Start) -> Following:
         """Every message of these streams, in order within each stream, without gap or repetition, through reconnects and

@@ -17,8 +17,8 @@ from libs.events.base import (
 from libs.events.codec import BODY_BYTES_MAX, MalformedEvent, decode, decode_reply, encode, headers_for, parse_subject
 from libs.events.hosts import HostDown, HostMetrics, HostSpec, HostUp, HostVerdict, MapReport
 from libs.events.maps import Basis, Candidate, Cause, MapAssign, MapCensus, MapEnter, MapLeave, MapMoved, Terms
-from libs.events.names import HostId, MapName, NodeName, Region, is_name
-from libs.events.operations import ConfigApplied, DeadLetter, OpsAlert, OpsBan, OpsDrain
+from libs.events.names import HostId, HostKey, MapName, NodeName, Region, is_name
+from libs.events.operations import ConfigApplied, DeadLetter, OpsAlert, OpsBan, OpsDrain, OpsEnroll
 from libs.events.orders import (
     CheckKind,
     HostCheck,
@@ -51,6 +51,7 @@ __all__ = [
     "HostDialReply",
     "HostDown",
     "HostId",
+    "HostKey",
     "HostLost",
     "HostMetrics",
     "HostOrder",
@@ -71,6 +72,7 @@ __all__ = [
     "OpsAlert",
     "OpsBan",
     "OpsDrain",
+    "OpsEnroll",
     "OrderedMap",
     "PlayersOnline",
     "PlayersOnlineReply",

@@ -9,6 +9,7 @@ from typing import Annotated, NewType
 from msgspec import Meta
 
 NAME_PATTERN = r"\A[A-Za-z0-9_@-]{1,32}\Z"
+HOST_KEY_PATTERN = r"\AU[A-Z2-7]{55}\Z"
 _NAME = re.compile(NAME_PATTERN)
 
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
@@ -21,6 +22,8 @@ NodeName = NewType("NodeName", Annotated[str, Meta(pattern=NAME_PATTERN)])
 # Bounds are what a real machine or a real server could ever say; beyond them a message is a dead letter.
 AtMs = Annotated[int, Meta(ge=0, le=2**53)]
 """Unix milliseconds."""
+HostKey = Annotated[str, Meta(pattern=HOST_KEY_PATTERN)]
+"""A public nkey of a user, as NATS writes it; whether its checksum is right is for who makes it a user to ask."""
 Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """A JetStream sequence; 0 is `nothing yet`."""
 Count = Annotated[int, Meta(ge=0, le=10**6)]

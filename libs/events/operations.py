@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from libs.events.base import Event, Stream, declare
-from libs.events.names import AtMs, HostId, Key, Name, NodeName, Scalar, Scalars, Text
+from libs.events.names import AccountId, AtMs, HostId, HostKey, Key, Name, NodeName, Scalar, Scalars, Text
 
 DEAD_HEAD_BYTES = 1024
 
@@ -41,6 +41,26 @@ class OpsBan(Event, frozen=True, kw_only=True):
     at_ms: AtMs
     until_ms: AtMs | None
     reason: Text
+    by: Text
+
+
+@declare(
+    "ops.enroll", token="host", stream=Stream.HOSTS, said_by="ops", heard_by="registry, the embedded server's keeper, bridge"
+)
+class OpsEnroll(Event, frozen=True, kw_only=True):
+    """Whose word counts as this host's: the holder of one key, for one account. Nobody else may speak for it.
+
+    host: which.
+    at_ms: Unix ms.
+    key: the host's public nkey (U...), null: removed; it may not connect any more.
+    account_id: whose machine it is.
+    by: who said so.
+    """
+
+    host: HostId
+    at_ms: AtMs
+    key: HostKey | None
+    account_id: AccountId
     by: Text
 
 

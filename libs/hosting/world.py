@@ -20,6 +20,7 @@ from libs.events import (
     MapName,
     OpsBan,
     OpsDrain,
+    OpsEnroll,
     Region,
     Stream,
 )
@@ -40,6 +41,8 @@ class Host:
     drain_seq: int = 0
     ban: OpsBan | None = None
     ban_seq: int = 0
+    enrolled: OpsEnroll | None = None
+    enrolled_seq: int = 0
 
     @property
     def is_up(self) -> bool:
@@ -222,6 +225,9 @@ class World:
         elif isinstance(event, OpsBan):
             host = self._kept_host(event.host)
             host.ban, host.ban_seq = event, fact.seq
+        elif isinstance(event, OpsEnroll):
+            host = self._kept_host(event.host)
+            host.enrolled, host.enrolled_seq = event, fact.seq
 
     def _apply_assign(self, assign: MapAssign, seq: int) -> None:
         state = self._kept_map(assign.map)

@@ -13,6 +13,7 @@ from pathlib import Path
 from libs.bus.embedded import EmbeddedServer
 from libs.bus.errors import ServerFailed
 from libs.config import load
+from libs.identity.accounts import User
 from libs.link.tls import BRIDGE, RELAY, identities
 from services.ops.supervisor import Child, Supervisor
 
@@ -48,12 +49,11 @@ class Stack:
     def __init__(self, options: StackOptions) -> None:
         self.options = options
         self.credentials: Path | None = None
-        authorization = ""
+        users: list[User] | None = None
         if not options.open:
-            self.credentials, authorization = _authorization(options.store)
-        self.server = EmbeddedServer(
-            options.store / "nats", port=options.port, host=options.listen, authorization=authorization
-        )
+            self.credentials, own = _own_user(options.store)
+            users = [own]
+        self.server = EmbeddedServer(options.store / "nats", port=options.port, host=options.listen, users=users)
         self.supervisor: Supervisor | None = None
         self.server_restarts = 0
         self._watching: asyncio.Task[None] | None = None
@@ -183,13 +183,12 @@ def _run_file(store: Path) -> Path:
     return store / "running.json"
 
 
-def _authorization(store: Path) -> tuple[Path, str]:
-    """A credentials file for our own services, made once, and nats-server's fragment for it."""
+def _own_user(store: Path) -> tuple[Path, User]:
+    """A credentials file for our own services, made once, and the user it is for."""
     store.mkdir(parents=True, exist_ok=True)
     path = store / "services.credentials"
     if not path.exists():
         path.touch(mode=0o600)
         path.write_text(f"{USER}:{secrets.token_urlsafe(24)}\n", encoding="utf-8")
-    user, _, password = path.read_text(encoding="utf-8").strip().partition(":")
-    users = f"{{ user: {json.dumps(user)}, password: {json.dumps(password)} }}"
-    return path, f"authorization {{ users: [ {users} ] }}"
+    name, _, password = path.read_text(encoding="utf-8").strip().partition(":")
+    return path, User(name, password)

@@ -32,6 +32,7 @@ from libs.events import (
     OpsAlert,
     OpsBan,
     OpsDrain,
+    OpsEnroll,
     OrderedMap,
     PlayersOnline,
     PlayersOnlineReply,
@@ -115,6 +116,7 @@ EXAMPLES: list[Event] = [
     ),
     OpsDrain(host=_H1, at_ms=AT_MS, draining=True, by="operator"),
     OpsBan(host=_H1, at_ms=AT_MS, until_ms=AT_MS + 86400000, reason="cheated", by="operator"),
+    OpsEnroll(host=_H1, at_ms=AT_MS, key="UC" + "A2" * 27, account_id=2000001, by="operator"),
     OpsAlert(about=_H1, at_ms=AT_MS, what="host_down", detail="h1 is silent", by=_NODE),
     ConfigApplied(hash="0123456789abcdef", at_ms=AT_MS, settings={"general": {"enable_p2p_maps": True}}),
     MapAssign(

@@ -15,18 +15,19 @@ from libs.bus.nats import connect
 from libs.bus.streams import NS, SPECS, config_for
 from libs.events import HostId, HostLost, HostOrder, MapCensus, MapName, Stream
 from libs.hosting.effects import Append, Committed, InDoubt
+from libs.identity.accounts import Permissions, User
 
 pytestmark = pytest.mark.nats
 
-USERS = """authorization { users: [
-  { user: kafra, password: "s3cret" }
-  { user: h1, password: "agent", permissions: { publish: ["host.metrics.h1"], subscribe: ["host.order.h1", "_INBOX_h1.>"] } }
-] }"""
+USERS = [
+    User("kafra", "s3cret"),
+    User("h1", "agent", Permissions(publish=("host.metrics.h1",), subscribe=("host.order.h1", "_INBOX_h1.>"))),
+]
 
 
 @pytest.fixture
 async def guarded_server(tmp_path: Path) -> AsyncIterator[EmbeddedServer]:
-    server = EmbeddedServer(tmp_path / "nats", authorization=USERS)
+    server = EmbeddedServer(tmp_path / "nats", users=USERS)
     await server.start()
     yield server
     await server.stop()
@@ -137,7 +138,7 @@ async def test_users_change_while_clients_stay(guarded_server: EmbeddedServer, c
     with pytest.raises(AuthorizationFailed):
         await connect(guarded_server.url, name="h2", credentials=newcomer)
 
-    guarded_server.reload(USERS.replace("users: [", 'users: [ { user: h2, password: "new" }'))
+    guarded_server.reload([*USERS, User("h2", "new")])
     joined: list[bool] = []
 
     async def joins() -> bool:

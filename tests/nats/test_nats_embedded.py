@@ -13,8 +13,10 @@ from libs.bus import embedded
 from libs.bus.embedded import EmbeddedServer
 from libs.bus.errors import ServerFailed
 from libs.bus.nats import connect
+from libs.bus.port import Connection
 from libs.events import MapCensus, MapName
 from libs.hosting.effects import Append, Committed
+from libs.identity.accounts import User
 
 pytestmark = pytest.mark.nats
 
@@ -115,3 +117,46 @@ async def test_the_server_ends_when_its_parent_is_killed(tmp_path: Path):
 
 async def test_the_configuration_is_for_nobody_elses_eyes(nats_server: EmbeddedServer):
     assert (nats_server.store / "nats-server.conf").stat().st_mode & 0o077 == 0
+
+
+async def test_a_store_from_before_there_were_accounts_keeps_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as before:
+        before.setattr(embedded, "accounts_config", lambda _: "")  # as it was: all in nats-server's global account
+        server = EmbeddedServer(tmp_path)
+        await server.start()
+        bus = await connect(server.url, name="writer")
+        await bus.ensure_streams(1)
+        assert await bus.append(Append(MapCensus(map=MapName("m"), at_ms=1, players={"eu": 3}), 0)) == Committed(1)
+        await bus.close()
+        await server.stop()
+
+    await server.start()
+    bus = await connect(server.url, name="reader")
+    await bus.ensure_streams(1)
+    found = await bus.last(MapCensus, "m")
+    await bus.close()
+    await server.stop()
+
+    assert found is not None
+    assert found.event == MapCensus(map=MapName("m"), at_ms=1, players={"eu": 3})
+
+
+async def test_a_connection_is_told_again_after_a_reload_under_the_same_id(tmp_path: Path, eventually):
+    server = EmbeddedServer(tmp_path, users=[User("kafra", "s3cret")])
+    await server.start()
+    credentials = tmp_path / "credentials"
+    credentials.write_text("kafra:s3cret")
+    watcher = await connect(server.url, name="watcher", credentials=credentials)
+    told: list[Connection] = []
+    await watcher.watch_connections(told.append)
+    host = await connect(server.url, name="h1", credentials=credentials)
+    await eventually(lambda: len(told) == 1)
+
+    server.reload([User("kafra", "s3cret"), User("h2", "new")])
+    await eventually(lambda: len([each for each in told if each.name == "h1"]) == 2)
+    await host.close()
+    await eventually(lambda: not told[-1].connected)
+
+    assert {(each.name, each.user, each.id) for each in told if each.name == "h1"} == {("h1", "kafra", told[0].id)}
+    await watcher.close()
+    await server.stop()
