@@ -22,6 +22,8 @@ from libs.identity.keys import BadKey, check_private
 
 FIRST_WAIT_S = 0.1
 """Between attempts until the first connect."""
+REFUSED_FOR_S = 0.5
+"""A server that reads its users anew refuses for a moment whom it knows well; one that goes on refusing means it."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -38,7 +40,9 @@ async def open_connection(
     if inbox_prefix:
         options["inbox_prefix"] = inbox_prefix
     connection = Connection()
-    refused: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    loop = asyncio.get_running_loop()
+    refused: asyncio.Future[None] = loop.create_future()
+    refusals: list[float] = []
     failures: list[str] = [""]
 
     async def on_error(error: Exception) -> None:
@@ -47,8 +51,10 @@ async def open_connection(
             _LOG.error("NATS: %s", error, exc_info=error)
             return
         _LOG.debug("NATS: %r", error)
-        if "authorization violation" in str(error).lower() and not refused.done():
-            refused.set_result(str(error))
+        if "authorization violation" in str(error).lower():
+            refusals.append(loop.time())
+            if refusals[-1] - refusals[0] > REFUSED_FOR_S and not refused.done():
+                refused.set_result(None)
 
     attempt = asyncio.create_task(_connect(connection, url.split(","), name, on_error, options))
     waited: set[asyncio.Future[Any]] = {attempt, refused}
@@ -59,7 +65,8 @@ async def open_connection(
         return connection
     await end([attempt])
     await connection.close()
-    if refused.done():
+    if refused.done() or refusals:
+        refused.cancel()
         raise AuthorizationFailed(f"{_bare(url)} does not accept these credentials")
     refused.cancel()
     reason = failures[0] or (str(attempt.exception()) if attempt.done() and not attempt.cancelled() else "no answer")
