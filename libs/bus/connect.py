@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from nats import errors
 
@@ -18,6 +20,7 @@ from libs.bus.connection import (
 )
 from libs.bus.errors import AuthorizationFailed, BusUnavailable
 from libs.bus.guard import end
+from libs.identity.certificates import BadCertificate, client_context, is_loopback
 from libs.identity.keys import BadKey, check_private
 
 FIRST_WAIT_S = 0.1
@@ -28,9 +31,9 @@ _LOG = logging.getLogger(__name__)
 
 
 async def open_connection(
-    url: str, name: str, credentials: Path | str | None, inbox_prefix: str | None, timeout_s: float
+    url: str, name: str, credentials: Path | str | None, inbox_prefix: str | None, ca: Path | None, timeout_s: float
 ) -> Connection:
-    """url: one, or several of a cluster with commas between.
+    """url: one, or several of a cluster with commas between; tls:// and wss://, and any with a ca, are encrypted or fail.
 
     Raises:
         BusUnavailable: no server within timeout_s.
@@ -40,6 +43,9 @@ async def open_connection(
     if inbox_prefix:
         options["inbox_prefix"] = inbox_prefix
     connection = Connection()
+    if (context := _encryption(url, ca)) is not None:
+        options["tls"] = context
+        connection.insist = True
     loop = asyncio.get_running_loop()
     refused: asyncio.Future[None] = loop.create_future()
     refusals: list[float] = []
@@ -120,6 +126,21 @@ def read_credentials(path: Path) -> dict[str, str]:
     if len(lines) == 1 and all(parts := lines[0].partition(":")):
         return {"user": parts[0], "password": parts[2]}
     raise AuthorizationFailed(f"credentials {path}: neither user:password, nor an nkey seed (SU...), nor a .creds file")
+
+
+def _encryption(url: str, ca: Path | None) -> ssl.SSLContext | None:
+    """
+    Raises:
+        AuthorizationFailed: the authority's file cannot be used.
+    """
+    servers = [urlsplit(part if "://" in part else f"nats://{part}") for part in url.split(",")]
+    if ca is None and not any(server.scheme in ("tls", "wss") for server in servers):
+        return None
+    strangers = [server.hostname or "" for server in servers if not is_loopback(server.hostname or "")]
+    try:
+        return client_context(ca, (strangers or ["localhost"])[0])
+    except BadCertificate as error:
+        raise AuthorizationFailed(str(error)) from None
 
 
 def _bare(url: str) -> str:

@@ -1,5 +1,6 @@
 """One attempt to connect, as nats-py makes it, with what it leaves out. Base of libs.bus.connection.Connection.
 
+- An attempt by websocket ends in time, too; nats-py gives aiohttp another timeout than it means.
 - What an attempt left behind, refused or broken, is closed before the next one; nats-py forgets it, socket and all.
 - TLS that was asked for is insisted on: nats-py goes on in the clear with a server, or somebody before it, that offers none.
 """
@@ -23,10 +24,12 @@ class Dialing(Client):
 
     async def _connect_to_server(self, s: Srv) -> None:
         await self._forget_transport()
-        await super()._connect_to_server(s)
+        async with asyncio.timeout(self.options["connect_timeout"]):
+            await super()._connect_to_server(s)
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
-        is_encrypted = info.get("tls_required") or (self._current_server and self._current_server.uri.scheme == "wss")
+        scheme = self._current_server.uri.scheme if self._current_server else ""
+        is_encrypted = scheme == "wss" if scheme in ("ws", "wss") else info.get("tls_required")
         if initial_connection and self.insist and not is_encrypted:
             raise errors.Error("the server offers no TLS, and without it nothing is said to it")
         await super()._process_info(info, initial_connection)
