@@ -23,6 +23,7 @@ from services.bridge.ending import Ending
 from services.bridge.mux import Mux
 from services.bridge.nodes import Node
 from services.bridge.placing import Placing
+from services.bridge.players import Player
 from services.bridge.policy import CHECKED
 from services.bridge.pulse import Pulse
 from services.bridge.relays import Relays
@@ -159,8 +160,15 @@ class Bridge:
         self.on_stepped()
 
     def _on_drained(self) -> None:
+        """None of their saves waits any more."""
         while self.gate.drained:
-            self.staying.checked(self.gate.drained.pop())
+            player = self.gate.drained.pop()
+            if self.state.busy.get(player.char_id) is player:
+                self._due(player)
+
+    def _due(self, player: Player) -> None:
+        if not self.serving.in_line(player):
+            self.staying.due(player)
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -173,9 +181,10 @@ class Bridge:
         if state.recovering and now_ms - self._started_ms >= state.rules.recover_ms:
             self._end_recovery()
         for player in list(state.busy.values()):
-            self.staying.due(player)
+            self._due(player)
         self.serving.due()
         self.pulse.due()
+        self.gate.read_some()
         state.out.extend(self._mux.due(now_ms))
         self._relays.due()
 
