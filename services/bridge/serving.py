@@ -56,7 +56,6 @@ class Serving:
         self._moves: dict[bytes, Move] = {}
         self._lost_host: dict[bytes, HostId | None] = {}
         self._cold: dict[bytes, tuple[int, int]] = {}
-        self._spent: dict[bytes, int] = {}
         self._unsettled = False
         self._left: set[HostId] = set()
 
@@ -144,7 +143,7 @@ class Serving:
 
     def _may_not(self, name: bytes, host: HostId) -> bool:
         """In this tenure the map has gone to the VPS; or nobody checks what this host says."""
-        return self._spent.get(name) == self._state.tenure_of(name) or host in self._state.left_out
+        return self._state.spent.get(name) == self._state.tenure_of(name) or host in self._state.left_out
 
     def _wait(self, name: bytes, serving: Node | None) -> None:
         """The assigned host is not ready: whoever serves goes on, at most start_timeout; then the VPS, and it is said."""
@@ -160,7 +159,7 @@ class Serving:
 
     def _start_failed(self, name: bytes, serving: Node | None, assign: MapAssign) -> None:
         vps = self._state.nodes.on_vps(name)
-        self._spent[name] = self._state.tenure_of(name)
+        self._state.spent[name] = self._state.tenure_of(name)
         if serving is not None and not serving.is_vps and vps is not None:
             self._begin(name, serving, vps, "orderly", "vps")
         else:
@@ -170,7 +169,7 @@ class Serving:
         """Nobody decided in time: the VPS can always take a map without asking."""
         vps = self._state.nodes.on_vps(name)
         if vps is not None:
-            self._spent[name] = self._state.tenure_of(name)
+            self._state.spent[name] = self._state.tenure_of(name)
             self._begin(name, None, vps, "death", "vps")
 
     def _begin(self, name: bytes, serving: Node | None, to: Node, kind: Kind, outcome: Outcome) -> None:
