@@ -46,7 +46,8 @@ async def open_connection(
             _LOG.error("NATS: %s", error, exc_info=error)
             return
         _LOG.debug("NATS: %r", error)
-        if "authorization violation" in str(error).lower() and not refused.done():
+        connection.refused = "authorization violation" in str(error).lower()
+        if connection.refused and not refused.done():
             refused.set_result(str(error))
 
     attempt = asyncio.create_task(_connect(connection, url.split(","), name, on_error, options))
