@@ -60,10 +60,10 @@ async def open_connection(
     await end([attempt])
     await connection.close()
     if refused.done():
-        raise AuthorizationFailed(f"{_bare(url)} does not accept these credentials")
+        raise AuthorizationFailed(f"{bare_url(url)} does not accept these credentials")
     refused.cancel()
     reason = failures[0] or (str(attempt.exception()) if attempt.done() and not attempt.cancelled() else "no answer")
-    raise BusUnavailable(f"no NATS server at {_bare(url)} within {timeout_s:g} s: {reason}")
+    raise BusUnavailable(f"no NATS server at {bare_url(url)} within {timeout_s:g} s: {reason}")
 
 
 async def _connect(
@@ -111,6 +111,6 @@ def read_credentials(path: Path) -> dict[str, str]:
     raise AuthorizationFailed(f"credentials {path}: neither user:password, nor an nkey seed (SU...), nor a .creds file")
 
 
-def _bare(url: str) -> str:
+def bare_url(url: str) -> str:
     """Without user and password: a log line is no place for them (DESIGN D12)."""
     return ",".join(part.rpartition("@")[2] if "@" in part else part for part in url.split(","))

@@ -24,6 +24,7 @@ from services.agent.vigil import Vigil
 
 EXAMPLES = """commands:
   run      this machine as a host (also without a command)
+  doctor   would this machine be accepted, and why not: kafra agent doctor --help
 
 examples:
   kafra agent --nats nats://play.example.org:4222 --host-id my_pc --seed my_pc.seed --account 2000001
