@@ -18,7 +18,7 @@ WAY_S = 0.8
 """Of which one direction takes at most this, and the packets PACKETS_S."""
 PACKETS_S = 0.4
 ALIVE_S = 5.0
-"""For a line too slow for one piece to show that the server's side is there: it answers once more what it was asked first."""
+"""For a line too slow for its pieces: whether the server's side is there at all, is it asked once more."""
 PIECES = 13
 """Of 64 KiB, each way: 1.70 MB together; the packets with their headers are 0.2 MB."""
 IN_FLIGHT = 8
@@ -68,17 +68,25 @@ async def measure(ask: Ask, host: HostId, clock: Clock) -> Speed:
         return Speed(note=note, retry_s=start.retry_ms / 1000, **told)  # type: ignore[arg-type]
     try:
         packet_rate = await transfer.packets()
-        down_mbps = await transfer.one_way(SpeedStep.DOWN)
-        up_mbps = await transfer.one_way(SpeedStep.UP)
+        ways = [await transfer.one_way(SpeedStep.DOWN), await transfer.one_way(SpeedStep.UP)]
     except Refused:
         return Speed(note="the server's side ended the transfer", **told)  # type: ignore[arg-type]
-    known = [mbps for mbps in (down_mbps, up_mbps) if mbps is not None]
-    if len(known) == 2:
-        return Speed(min(known), packet_rate, f"{known[0]:.1f} down, {known[1]:.1f} up", **told)  # type: ignore[arg-type]
-    if not await transfer.is_alive():
-        return Speed(packet_rate=packet_rate, note="the transfer got no answer", **told)  # type: ignore[arg-type]
-    slower = _mbps(1, WAY_S)
-    return Speed(min([*known, slower]), packet_rate, f"slower than {slower:.2f}", **told)  # type: ignore[arg-type]
+    if not all(way.whole for way in ways) and not await transfer.is_alive():
+        return Speed(note="the server's side went silent", **told)  # type: ignore[arg-type]
+    down_mbps, up_mbps = (way.mbps for way in ways)
+    if down_mbps is None or up_mbps is None:
+        return Speed(None, packet_rate, "the answers took too long", **told)  # type: ignore[arg-type]
+    note = f"{down_mbps:.1f} down, {up_mbps:.1f} up"
+    return Speed(min(down_mbps, up_mbps), packet_rate, note, **told)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One direction. mbps: None where no time was left for it. whole: every piece came in time; else the line is slow, or the
+    other side went away meanwhile."""
+
+    mbps: float | None
+    whole: bool
 
 
 class Transfer:
@@ -113,20 +121,21 @@ class Transfer:
         done_s = await self._stream(SpeedStep.PACKET, PACKETS, PACKETS_IN_FLIGHT, PACKETS_S, spread_s)
         return len(done_s) / ((done_s[-1] if len(done_s) == PACKETS else self._loop.time()) - started_s) if done_s else None
 
-    async def one_way(self, step: SpeedStep) -> float | None:
-        """Mbit/s: of the second half of the pieces, when the way is filled; the least of three halves that begin a piece
-        apart, so that one late wake-up of ours makes no line faster than it is. None: no piece was answered."""
+    async def one_way(self, step: SpeedStep) -> Way:
+        """Of the second half of the pieces, when the way is filled; the least of three halves that begin a piece apart, so that
+        one late wake-up of ours makes no line faster than it is. Where not all came, the time until now counts."""
         started_s = self._loop.time()
-        first = await self._stream(step, 1, 1, WAY_S)
-        if not first:
-            return None
-        took_s = first[0] - started_s
-        in_flight = IN_FLIGHT if took_s < SLOW_PIECE_S else IN_FLIGHT_SLOW
-        done_s = first + await self._stream(step, PIECES - 1, in_flight, WAY_S - took_s)
-        last = len(done_s) - 1
-        begins = STARTS if last > STARTS[-1] else (last // 2,)
-        rates = [_mbps(last - begin, done_s[last] - done_s[begin]) for begin in begins if begin < last]
-        return min(rates) if rates else _mbps(1, took_s)
+        done_s = await self._stream(step, 1, 1, WAY_S)
+        if done_s:
+            took_s = done_s[0] - started_s
+            in_flight = IN_FLIGHT if took_s < SLOW_PIECE_S else IN_FLIGHT_SLOW
+            done_s += await self._stream(step, PIECES - 1, in_flight, WAY_S - took_s)
+        if len(done_s) == PIECES:
+            return Way(min(_mbps(PIECES - 1 - begin, done_s[-1] - done_s[begin]) for begin in STARTS), whole=True)
+        spent_s = self._loop.time() - started_s
+        if not done_s and spent_s < WAY_S / 2:
+            return Way(None, whole=False)
+        return Way(_mbps(max(1, len(done_s)), spent_s), whole=False)
 
     async def _stream(self, step: SpeedStep, count: int, in_flight: int, seconds: float, spread_s: float = 0.0) -> list[float]:
         """When each of at most `count` pieces was answered, loop time; ends after `seconds`. spread_s: over which the first

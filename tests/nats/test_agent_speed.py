@@ -1,0 +1,156 @@
+"""The agent's line measured over a real nats-server, on lines of known speed; and what it does when the other side is busy.
+
+The lines are a proxy's: what it lets through is exact, what a loaded test machine makes of it is not, so bounds are wide.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from slow_line import line_to
+
+from libs.bus.embedded import EmbeddedServer
+from libs.bus.nats import NatsBus, connect
+from libs.config import Settings
+from libs.events import HostId, HostSpeed, HostSpeedReply, NodeName, Reply
+from libs.runtime.clock import Clock
+from services.agent.speed import PACKETS, PIECES, TOTAL_S, WAY_S, Speed, measure
+from services.validator.core import Validator
+
+pytestmark = pytest.mark.nats
+BYTES_MAX = 2_000_000
+SLACK_S = 10.0
+"""Beyond TOTAL_S: of a loaded machine, and of the question whether the other side lives."""
+SETTINGS = Settings(regions={"eu": "198.51.100.2:5121"})
+
+
+class Validating:
+    """The validator's answers, on a bus. It may be made to stop answering, or to begin anew with nothing remembered."""
+
+    def __init__(self) -> None:
+        self.silent = False
+        self.asked = 0
+        self.at: dict[int, Callable[[], None]] = {}
+        self.forget()
+
+    def fall_silent(self) -> None:
+        self.silent = True
+
+    def forget(self) -> None:
+        self._validator = Validator(SETTINGS, name=NodeName("validator-1"), nonce=lambda: "00" * 16)
+
+    async def on_asked(self, request: HostSpeed) -> Reply | None:
+        self.asked += 1
+        self.at.get(self.asked, lambda: None)()
+        return None if self.silent else self._validator.on_asked(request, Clock().now_ms())
+
+
+@pytest.fixture
+async def validating(nats_server: EmbeddedServer) -> AsyncIterator[Validating]:
+    bus = await connect(nats_server.url, name="validator-1")
+    validating = Validating()
+    await bus.answer(HostSpeed, validating.on_asked, queue="validator")
+    yield validating
+    await bus.close()
+
+
+async def measured_by(bus: NatsBus) -> Speed:
+    async def ask(request: HostSpeed, timeout_s: float) -> HostSpeedReply | None:
+        reply = await bus.ask(request, timeout_s)
+        return reply if isinstance(reply, HostSpeedReply) else None
+
+    try:
+        async with asyncio.timeout(TOTAL_S + SLACK_S):
+            return await measure(ask, HostId("h1"), Clock())
+    finally:
+        await bus.close()
+
+
+async def measured_at(port: int) -> Speed:
+    return await measured_by(await connect(f"nats://127.0.0.1:{port}", name="h1"))
+
+
+@pytest.mark.usefixtures("validating")
+async def test_a_line_without_limit_is_fast_and_tells_the_rules(nats_server: EmbeddedServer):
+    speed = await measured_at(nats_server.port)
+
+    assert speed.net_mbps is not None
+    assert speed.net_mbps > 50
+    assert speed.packet_rate is not None
+    assert speed.packet_rate > SETTINGS.host_requirements.min_packet_rate
+    assert speed.requirements["net_min_speed"] == SETTINGS.host_requirements.net_min_speed
+    assert speed.regions == {"eu": "198.51.100.2:5121"}
+
+
+@pytest.mark.usefixtures("validating")
+@pytest.mark.parametrize(
+    ("down_mbps", "up_mbps", "delay_s"),
+    [(40.0, None, 0.0), (None, 16.0, 0.0), (40.0, 16.0, 0.01), (16.0, 40.0, 0.02), (100.0, 100.0, 0.015)],
+)
+async def test_the_slower_way_is_what_counts(
+    nats_server: EmbeddedServer, down_mbps: float | None, up_mbps: float | None, delay_s: float
+):
+    slower = min(mbps for mbps in (down_mbps, up_mbps) if mbps is not None)
+
+    async with line_to(nats_server.port, down_mbps=down_mbps, up_mbps=up_mbps, delay_s=delay_s) as line:
+        speed = await measured_at(line.port)
+
+    assert speed.net_mbps is not None
+    assert speed.net_mbps < slower * 1.3, "no line is made faster than it is"
+    assert speed.net_mbps > slower * 0.4
+
+
+@pytest.mark.usefixtures("validating")
+async def test_a_transfer_moves_at_most_two_megabytes(nats_server: EmbeddedServer):
+    async with line_to(nats_server.port) as line:
+        await measured_at(line.port)
+
+        assert line.up_bytes + line.down_bytes <= BYTES_MAX
+        assert line.up_bytes + line.down_bytes > PIECES * 64 * 1024
+
+
+@pytest.mark.usefixtures("validating")
+async def test_a_line_too_slow_for_one_piece_is_not_unmeasured(nats_server: EmbeddedServer):
+    async with line_to(nats_server.port, down_mbps=0.4, up_mbps=0.4) as line:
+        speed = await measured_at(line.port)
+
+    assert speed.net_mbps is not None
+    assert speed.net_mbps <= 64 * 1024 * 8 / 1e6 / WAY_S
+
+
+async def test_who_measures_again_at_once_is_told_when(nats_server: EmbeddedServer, validating: Validating):
+    await measured_at(nats_server.port)
+    asked = validating.asked
+
+    again = await measured_at(nats_server.port)
+
+    assert (again.net_mbps, again.packet_rate) == (None, None)
+    assert again.retry_s is not None
+    assert 0 < again.retry_s <= 20
+    assert again.requirements, "the rules are told all the same"
+    assert validating.asked == asked + 1, "who is busy is not burdened"
+
+
+async def test_without_a_validator_nothing_is_measured(nats_server: EmbeddedServer):
+    speed = await measured_at(nats_server.port)
+
+    assert speed == Speed(note="nobody answers host.speed")
+
+
+@pytest.mark.parametrize("at", [20, 1 + PACKETS + 5])
+async def test_a_validator_that_dies_within_makes_no_line_slow(nats_server: EmbeddedServer, validating: Validating, at: int):
+    validating.at[at] = validating.fall_silent
+
+    speed = await measured_at(nats_server.port)
+
+    assert speed.net_mbps is None
+    assert speed.note == "the server's side went silent"
+
+
+@pytest.mark.parametrize("at", [20, 1 + PACKETS + 5])
+async def test_a_validator_that_starts_anew_within_harms_nothing(nats_server: EmbeddedServer, validating: Validating, at: int):
+    validating.at[at] = validating.forget
+
+    speed = await measured_at(nats_server.port)
+
+    assert speed.net_mbps is not None
