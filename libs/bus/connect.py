@@ -46,6 +46,7 @@ async def open_connection(
             _LOG.error("NATS: %s", error, exc_info=error)
             return
         _LOG.debug("NATS: %r", error)
+        connection.discard()
         connection.refused = "authorization violation" in str(error).lower()
         if connection.refused and not refused.done():
             refused.set_result(str(error))

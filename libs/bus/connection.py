@@ -272,6 +272,11 @@ class Connection(Client):
         if writer is not None:
             writer.transport.abort()
 
+    def discard(self) -> None:
+        """After an attempt that failed: nats-py would leave its socket to the garbage collector."""
+        if not self.up:
+            self._cut()
+
     async def _attempt_reconnect(self) -> None:
         self._cut()
         if not self.closing:

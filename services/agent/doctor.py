@@ -59,7 +59,8 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return EXIT_FINDING
     errors = Console(stderr=True, highlight=False)
-    with Progress(TextColumn("{task.description}"), BarColumn(), console=errors, transient=True) as progress:
+    columns = (TextColumn("{task.description}"), BarColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
         bar = progress.add_task("", total=STEPS)
         diagnosis = asyncio.run(diagnose(settings, lambda what: progress.update(bar, description=what, advance=1)))
     if given.json:

@@ -4,18 +4,18 @@ The lines are a proxy's: what it lets through is exact, what a loaded test machi
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
+from agents import Validating
 from slow_line import line_to
 
 from libs.bus.embedded import EmbeddedServer
 from libs.bus.nats import NatsBus, connect
 from libs.config import Settings
-from libs.events import HostId, HostSpeed, HostSpeedReply, NodeName, Reply
+from libs.events import HostId, HostSpeed, HostSpeedReply
 from libs.runtime.clock import Clock
 from services.agent.speed import PACKETS, PIECES, TOTAL_S, WAY_S, Speed, measure
-from services.validator.core import Validator
 
 pytestmark = pytest.mark.nats
 BYTES_MAX = 2_000_000
@@ -24,31 +24,10 @@ SLACK_S = 10.0
 SETTINGS = Settings(regions={"eu": "198.51.100.2:5121"})
 
 
-class Validating:
-    """The validator's answers, on a bus. It may be made to stop answering, or to begin anew with nothing remembered."""
-
-    def __init__(self) -> None:
-        self.silent = False
-        self.asked = 0
-        self.at: dict[int, Callable[[], None]] = {}
-        self.forget()
-
-    def fall_silent(self) -> None:
-        self.silent = True
-
-    def forget(self) -> None:
-        self._validator = Validator(SETTINGS, name=NodeName("validator-1"), nonce=lambda: "00" * 16)
-
-    async def on_asked(self, request: HostSpeed) -> Reply | None:
-        self.asked += 1
-        self.at.get(self.asked, lambda: None)()
-        return None if self.silent else self._validator.on_asked(request, Clock().now_ms())
-
-
 @pytest.fixture
 async def validating(nats_server: EmbeddedServer) -> AsyncIterator[Validating]:
     bus = await connect(nats_server.url, name="validator-1")
-    validating = Validating()
+    validating = Validating(SETTINGS)
     await bus.answer(HostSpeed, validating.on_asked, queue="validator")
     yield validating
     await bus.close()
