@@ -10,7 +10,7 @@ from pathlib import Path
 
 from libs.bus.nats import NatsBus
 from libs.config import Settings
-from libs.events import HostId, HostMetrics, HostOrder, HostSpeed, MapName, NodeName, OrderedMap, Reply
+from libs.events import HostId, HostMetrics, HostOrder, HostSpeed, MapName, NodeName, OrderedMap, Region, Reply
 from libs.events.orders import Heard
 from libs.runtime.clock import Clock
 from services.validator.core import Validator
@@ -54,7 +54,14 @@ class Operator:
     async def listen(self) -> None:
         await self.bus.hear(HostMetrics, self.beats.append)
 
-    def order(self, host: str, *maps: str, heard: HostMetrics | None = None, notes: tuple[str, ...] = ()) -> None:
+    def order(
+        self,
+        host: str,
+        *maps: str,
+        heard: HostMetrics | None = None,
+        notes: tuple[str, ...] = (),
+        regions: dict[Region, str] | None = None,
+    ) -> None:
         self._orders += 1
         wanted = {MapName(name): OrderedMap(tenure=1, role="primary") for name in maps}
         counted = None if heard is None else Heard(seq=heard.seq, at_ms=heard.at_ms)
@@ -68,6 +75,7 @@ class Operator:
                 maps=wanted,
                 notes=list(notes),
                 heard=counted,
+                regions=regions or {},
             )
         )
 

@@ -4,20 +4,24 @@ The lines are a proxy's: what it lets through is exact, what a loaded test machi
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import pytest
-from agents import Validating
+from agents import BOUND_S, Operator, Validating, agent
 from slow_line import line_to
 
 from libs.bus.embedded import EmbeddedServer
 from libs.bus.nats import NatsBus, connect
 from libs.config import Settings
-from libs.events import HostId, HostSpeed, HostSpeedReply
+from libs.events import HostId, HostMetrics, HostSpeed, HostSpeedReply, Region
 from libs.runtime.clock import Clock
+from services.agent import machine as machine_module
+from services.agent.machine import RealMachine
 from services.agent.speed import PACKETS, PIECES, TOTAL_S, WAY_S, Speed, measure
 
 pytestmark = pytest.mark.nats
+Eventually = Callable[..., Awaitable[None]]
 BYTES_MAX = 2_000_000
 SLACK_S = 10.0
 """Beyond TOTAL_S: of a loaded machine, and of the question whether the other side lives."""
@@ -133,3 +137,79 @@ async def test_a_validator_that_starts_anew_within_harms_nothing(nats_server: Em
     speed = await measured_at(nats_server.port)
 
     assert speed.net_mbps is not None
+
+
+@pytest.mark.usefixtures("validating")
+async def test_a_real_agent_measures_its_machine_and_its_ways(nats_server: EmbeddedServer, eventually: Eventually):
+    bus = await connect(nats_server.url, name="operator")
+    operator = Operator(bus)
+    await operator.listen()
+    relay, nobody = f"127.0.0.1:{nats_server.port}", "127.0.0.1:1"
+
+    async with agent("--nats", nats_server.url, "--host-id", "h1"):
+        await eventually(lambda: operator.beats, BOUND_S)
+        operator.order("h1", regions={Region("eu"): relay, Region("us"): nobody})
+        await eventually(lambda: _whole(operator.beats[-1]), BOUND_S)
+
+    first, last = operator.beats[0], operator.beats[-1]
+    assert first.cpu_ghz is not None, "no heartbeat claims a clock nobody looked at"
+    assert (first.net_mbps, first.packet_rate, first.latency_ms) == (None, None, None)
+    assert (last.region_rtt_ms or {})[Region("us")] is None
+    await bus.close()
+
+
+def _whole(beat: HostMetrics) -> bool:
+    measured = (beat.cpu_ghz, beat.cpu_cores, beat.free_ram_mb, beat.net_mbps, beat.latency_ms, beat.jitter_ms)
+    rtts = beat.region_rtt_ms or {}
+    return None not in (*measured, beat.packet_rate) and rtts.get(Region("eu")) is not None
+
+
+class Somewhere:
+    """A `ServerSide` over a bus."""
+
+    host = HostId("h1")
+    regions: Mapping[Region, str] = {}
+
+    def __init__(self, bus: NatsBus) -> None:
+        self.serving = True
+        self._bus = bus
+
+    async def ask_speed(self, request: HostSpeed, timeout_s: float) -> HostSpeedReply | None:
+        reply = await self._bus.ask(request, timeout_s)
+        return reply if isinstance(reply, HostSpeedReply) else None
+
+
+async def test_the_line_is_left_alone_while_maps_run_here(
+    nats_server: EmbeddedServer, validating: Validating, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+):
+    monkeypatch.setattr(machine_module, "LINE_FIRST_S", (0.0, 0.0))
+    monkeypatch.setattr(machine_module, "SERVING_WAIT_S", 0.02)
+    machine = RealMachine(None, 6121, Clock(), random.Random(1))
+    bus = await connect(nats_server.url, name="h1")
+    server = Somewhere(bus)
+    measuring = asyncio.create_task(machine.keep_measuring(server))
+
+    await asyncio.sleep(0.5)  # many looks
+    while_serving = validating.asked
+    server.serving = False
+    await eventually(lambda: machine.measure().net_mbps is not None, BOUND_S)
+
+    measuring.cancel()
+    await asyncio.gather(measuring, return_exceptions=True)
+    await bus.close()
+    assert while_serving == 0
+
+
+async def test_pings_beside_a_transfer_say_nothing_of_the_path(nats_server: EmbeddedServer, validating: Validating):
+    machine = RealMachine(None, 6121, Clock(), random.Random(1))
+    bus = await connect(nats_server.url, name="h1")
+    for _ in range(5):
+        machine.observe_round_trip(0.001)
+
+    validating.at[100] = lambda: machine.observe_round_trip(9.0)
+    await machine.measure_line(Somewhere(bus))
+    machine.observe_round_trip(9.0)  # began before the transfer ended
+
+    assert machine.measure().latency_ms == pytest.approx(1.0)
+    assert machine.measure().jitter_ms == pytest.approx(0.0)
+    await bus.close()
