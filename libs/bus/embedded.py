@@ -7,7 +7,6 @@ write the same files.
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -170,6 +169,8 @@ jetstream {{ store_dir: {json.dumps(str(self.store))} }}
 
     def _lock(self) -> int:
         """A locked file the child inherits: locked exactly as long as a server lives."""
+        import fcntl  # not on Windows, where players have agents but no server
+
         lock = os.open(self.store / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -17,6 +19,7 @@ from services.agent.processor import cpu_ghz, shown_ghz, stated_ghz
 from services.agent.window import SAMPLES_MIN, Window
 
 SECONDS = 0.03
+ROOT = Path(__file__).parents[2]
 
 
 def machine() -> RealMachine:
@@ -192,3 +195,20 @@ def test_a_machine_that_is_awake_has_not_slept_meanwhile():
     before = platforms.slept_s()
 
     assert platforms.slept_s() - before == pytest.approx(0, abs=0.05)
+
+
+WITHOUT_UNIX = """
+import sys
+for name in ("fcntl", "grp", "pwd", "termios", "tty", "uvloop"):
+    sys.modules[name] = None
+import services.agent.doctor, services.agent.running, services.ops.__main__
+"""
+"""`None` in sys.modules makes an import of it fail (importlib)."""
+
+
+def test_the_agent_and_the_command_load_where_only_windows_modules_are():
+    loading = subprocess.run(
+        [sys.executable, "-c", WITHOUT_UNIX], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert (loading.returncode, loading.stderr) == (0, "")
