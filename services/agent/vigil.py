@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from libs.bus.errors import AuthorizationFailed, BusUnavailable
@@ -24,6 +24,8 @@ RESOLVE_TIMEOUT_S: Final = 5.0
 REFUSED_S_MAX: Final = 30.0
 """A server whose users are being written anew accepts us again before."""
 NATS_PORT: Final = 4222
+Way = tuple[int, Any]
+"""Address family and socket address."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -54,6 +56,7 @@ class Vigil:
     ) -> None:
         self._line, self._on_other_path, self._woke, self._slept = line, on_other_path, woke, slept
         self._servers = [server_of(part) for part in url.split(",")]
+        self._ways: list[Way] = []
         self._address: str | None = None
         self._refused_since_s: float | None = None
 
@@ -114,11 +117,11 @@ class Vigil:
             await self._line.reconnect("another network")
 
     async def _local_address(self) -> str | None:
-        """The address of this machine on the way to the first server that has one."""
-        for host, port in self._servers:
-            if (address := await local_address(host, port)) is not None:
-                return address
-        return None
+        """The address of this machine on the way to the first server it has a way to. Names are looked up while we are not
+        connected, not each second."""
+        if not self._ways or not self._line.connected:
+            self._ways = [way for host, port in self._servers for way in await ways_to(host, port)]
+        return next((address for way in self._ways if (address := local_address(way)) is not None), None)
 
 
 def server_of(url: str) -> tuple[str, int]:
@@ -127,15 +130,22 @@ def server_of(url: str) -> tuple[str, int]:
     return at.hostname or "127.0.0.1", at.port or NATS_PORT
 
 
-async def local_address(host: str, port: int) -> str | None:
-    """This machine's address on the way to host:port, by its routes; nothing is sent. None: no way, or no such name."""
-    loop = asyncio.get_running_loop()
+async def ways_to(host: str, port: int) -> list[Way]:
+    """Families and addresses of a server, the preferred first; empty where nobody knows the name now."""
     try:
         async with asyncio.timeout(RESOLVE_TIMEOUT_S):
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-        family, kind, protocol, _, at = found[0]
-        with socket.socket(family, kind, protocol) as route:
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError):
+        return []
+    return [(family, at) for family, _, _, _, at in found]
+
+
+def local_address(way: Way) -> str | None:
+    """This machine's address on that way, by its routes; nothing is sent. None: there is no way now."""
+    family, at = way
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as route:
             route.connect(at)  # of a datagram socket: looks up the route, and no more
             return str(route.getsockname()[0])
-    except (OSError, IndexError, UnicodeError):
+    except OSError:
         return None

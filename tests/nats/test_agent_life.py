@@ -5,6 +5,7 @@ import asyncio
 import os
 import random
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from services.agent.core import Agent, Identity, Measured
 from services.agent.running import _first_of as first_of
 from services.agent.shell import AgentShell
 from services.agent.simulated import SimulatedMachine, SimulatedMapServers
-from services.agent.vigil import Vigil, local_address
+from services.agent.vigil import Vigil, local_address, ways_to
 
 pytestmark = pytest.mark.nats
 Eventually = Callable[..., Awaitable[None]]
@@ -296,10 +297,7 @@ async def test_in_another_network_it_connects_anew(
 ):
     addresses = ["192.0.2.1"]
 
-    async def address(*_: object) -> str | None:
-        return addresses[-1]
-
-    monkeypatch.setattr(vigil_module, "local_address", address)
+    monkeypatch.setattr(vigil_module, "local_address", lambda _way: addresses[-1])
     monkeypatch.setattr(vigil_module, "LOOK_S", 0.02)
     living = await live(nats_server.url)
     await eventually(of(operator, lambda beat: beat.host == "h1"), BOUND_S)
@@ -388,5 +386,8 @@ async def test_maps_that_nobody_takes_do_not_keep_it(
 
 
 async def test_the_address_on_the_way_is_this_machines():
-    assert await local_address("127.0.0.1", 4222) == "127.0.0.1"
-    assert await local_address("no.such.host.invalid", 4222) is None
+    ways = await ways_to("127.0.0.1", 4222)
+
+    assert [local_address(way) for way in ways] == ["127.0.0.1"]
+    assert await ways_to("no.such.host.invalid", 4222) == []
+    assert local_address((socket.AF_INET, ("255.255.255.255", 1))) is None, "there is no way: nobody may broadcast"
