@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from libs.config import Settings
 from libs.events import HostId, HostOrder, MapName, OrderedMap, Region
+from libs.events.orders import Heard
 from libs.hosting.effects import Say
 from libs.hosting.score import PPM, score_ppm
 from libs.hosting.world import World
@@ -52,6 +53,7 @@ class Orders:
             score=score,
             notes=presence.notes[:32],
             regions=self._regions,
+            heard=Heard(seq=presence.metrics.seq, at_ms=presence.metrics.at_ms),
         )
 
     def _maps(self, host: HostId) -> dict[MapName, OrderedMap]:
