@@ -1,5 +1,7 @@
 """What vouches for the hosts of a cluster: made once, signs, and takes back; the real server reads what it writes."""
 
+import asyncio
+import json
 import os
 import signal
 import time
@@ -7,13 +9,16 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from host_land import cluster_node, settled_land
+from typer.testing import CliRunner
 
 from libs.bus.errors import AuthorizationFailed
 from libs.bus.nats import connect
 from libs.identity import tokens
 from libs.identity.authority import ACCOUNT_KEY, CONFIG, HOSTS, OPERATOR, SERVICES, issue, make_authority, revoke
-from libs.identity.keys import BadKey, Kind, make_seed, public_key_of
+from libs.identity.keys import BadKey, Kind, make_seed, public_key_of, write_secret
+from services.ops.__main__ import app
 
 NOW_S = int(time.time())
 
@@ -67,9 +72,7 @@ def test_revoking_one_after_the_other_keeps_both_out(tmp_path: Path):
     for number, key in enumerate(keys):
         revoke(tmp_path, key, NOW_S + number)
 
-    words = (tmp_path / CONFIG).read_text().replace('"', " ").replace(",", " ").split()
-    (account,) = [claims for word in words if word.count(".") == 2 and (claims := tokens.decode(word))["name"] == "KAFRA"]
-    assert account["nats"]["revocations"] == {keys[0]: NOW_S, keys[1]: NOW_S + 1}
+    assert revoked_in(tmp_path) == {keys[0]: NOW_S, keys[1]: NOW_S + 1}
 
 
 @pytest.mark.parametrize("missing", [HOSTS, ACCOUNT_KEY])
@@ -95,3 +98,54 @@ def test_a_spoilt_authority_changes_nothing(tmp_path: Path, name: str, content: 
         act()
 
     assert (tmp_path / CONFIG).read_bytes() == before
+
+
+@pytest.mark.nats
+def test_the_commands_let_a_host_into_a_cluster_and_out_of_it(tmp_path: Path):
+    authority, seed = tmp_path / "authority", make_seed(Kind.USER)
+    key, other = public_key_of(seed), public_key_of(make_seed(Kind.USER))
+    assert run("authority", authority).exit_code == 0
+    with cluster_node(tmp_path, authority / CONFIG) as node:
+        url = f"nats://127.0.0.1:{node.port}"
+        asyncio.run(make_streams(url, authority / SERVICES))
+        where = ("--authority", authority, "--nats", url, "--credentials", authority / SERVICES)
+
+        added = run("add", "h1", "--key", key, "--account", 7, "--json", *where)
+        token = Path(json.loads(added.stdout)["token"]).read_text()
+        write_secret(tmp_path / "h1.creds", tokens.credentials(token.strip(), seed))
+        got_in = asyncio.run(may_connect(url, tmp_path / "h1.creds"))
+        replaced = run("add", "h1", "--key", other, "--account", 7, "--replace", *where)
+        removed = run("remove", "h1", *where)
+        os.kill(node.pid, signal.SIGHUP)
+        deadline = time.monotonic() + 20
+        while asyncio.run(may_connect(url, tmp_path / "h1.creds")):
+            assert time.monotonic() < deadline, "the replaced key still gets in"
+
+    assert got_in
+    assert [each.exit_code for each in (added, replaced, removed)] == [0, 0, 0]
+    revoked = revoked_in(authority)
+    assert set(revoked) == {key, other}
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["hosts", *map(str, arguments)])
+
+
+async def make_streams(url: str, credentials: Path) -> None:
+    bus = await connect(url, name="ours", credentials=credentials)
+    await bus.ensure_streams(1)
+    await bus.close()
+
+
+async def may_connect(url: str, credentials: Path) -> bool:
+    try:
+        await (await connect(url, name="h1", credentials=credentials, inbox_prefix="_INBOX_h1")).close()
+    except AuthorizationFailed:
+        return False
+    return True
+
+
+def revoked_in(authority: Path) -> dict[str, int]:
+    words = (authority / CONFIG).read_text().replace('"', " ").replace(",", " ").split()
+    (account,) = [claims for word in words if word.count(".") == 2 and (claims := tokens.decode(word))["name"] == "KAFRA"]
+    return account["nats"]["revocations"]
