@@ -21,6 +21,10 @@ STRONG = {"KAFRA__GENERAL__ENABLE_P2P_SECURITY_CHECKS": "0"}
 """A host is up at once, not after its first check."""
 
 
+KEY = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"
+"""A real one, whose it is nobody knows."""
+
+
 def enrolled(directory: Path, host: str = "my_pc") -> tuple[str, Path]:
     """Its public key and its seed."""
     seed = directory / f"{host}.seed"
@@ -121,8 +125,8 @@ def test_without_a_running_kafra_it_says_so(tmp_path: Path):
     ("arguments", "said"),
     [
         (("add", "h1", "--key", "UABC", "--account", "1"), "56 characters"),
-        (("add", "no name", "--key", public_key_of(make_seed(Kind.USER)), "--account", "1"), "no host id"),
-        (("add", "h1", "--key", public_key_of(make_seed(Kind.USER)), "--account", "0"), "account"),
+        (("add", "no name", "--key", KEY, "--account", "1"), "no host id"),
+        (("add", "h1", "--key", KEY, "--account", "0"), "account"),
         (("add", "h1", "--account", "1"), "--key"),
         (("remove", "*"), "no host id"),
         (("--json", "add", "h1"), "behind the command"),

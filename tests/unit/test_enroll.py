@@ -3,12 +3,16 @@
 import json
 from pathlib import Path
 
+import nkeys
 import pytest
 
 from libs.identity import tokens
 from libs.identity.authority import issue, make_authority
 from libs.identity.keys import BadKey, Kind, check_host_key, make_seed, public_key_of, read_seed, write_secret
 from services.agent.__main__ import main
+
+SEED = nkeys.encode_seed(bytes(32), Kind.USER).decode()
+"""Always the same: it is in the names of tests."""
 
 
 def enroll(*arguments: object) -> int:
@@ -60,8 +64,8 @@ def test_without_a_path_the_seed_is_beside_agent_toml(
         ("", 0o600, "holds no nkey seed"),
         ("something else\n", 0o600, "no nkey seed"),
         ("SUnotaseedatall\n", 0o600, "no nkey seed"),
-        (make_seed(Kind.USER), 0o644, "chmod 600"),
-        (make_seed(Kind.USER), 0o620, "chmod 600"),
+        (SEED, 0o644, "chmod 600"),
+        (SEED, 0o620, "chmod 600"),
     ],
 )
 def test_a_file_that_is_there_is_never_overwritten(
