@@ -1,0 +1,66 @@
+"""What a host that is alive is: up, up with something new, or down for a reason other than death. Pure."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from libs.config import Settings
+from libs.events import HostDown, HostUp
+from libs.events.hosts import DISCONNECTS_KEPT
+from libs.hosting.eligibility import accepted_spec
+from libs.hosting.world import Host
+from services.registry.facts import is_material, unmet_of, up_fact
+from services.registry.orders import failed_maps
+from services.registry.presence import Presence
+
+DownReason = Literal["silent", "lost", "left", "unfit", "blacklisted", "drained"]
+DEATHS = ("silent", "lost")
+"""What counts as a disconnect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """history_from_ms: what was before does not count (`general.persistent_hosts`)."""
+
+    settings: Settings
+    history_from_ms: int
+
+    def judge(self, host: Host, presence: Presence, holds_maps: bool, now_ms: int) -> HostUp | HostDown | None:
+        """What is to be said of it now, if anything; and `presence.notes`, why it is not up.
+
+        holds_maps: it serves or backs some."""
+        metrics, settings = presence.metrics, self.settings
+        disconnects_ms = self._disconnects(host)
+        unmet = unmet_of(host, accepted_spec(metrics, settings.host_requirements), disconnects_ms, now_ms, settings)
+        presence.notes = [str(item) for item in unmet]
+        if metrics.leaving:
+            return self.down(host, "left", "the agent said goodbye", now_ms)
+        if host.excluded(now_ms):
+            presence.notes.append("excluded by a verdict or a ban")
+            return self.down(host, "blacklisted", "excluded by a verdict or a ban", now_ms)
+        if unmet:
+            return self.down(host, "unfit", "; ".join(map(str, unmet))[:1000], now_ms)
+        if host.drain is not None and host.drain.draining and not holds_maps:
+            presence.notes.append("drained by the operator")
+            return self.down(host, "drained", "drained: it serves no map any more", now_ms)
+        if not host.is_up and not presence.is_fresh(now_ms, settings):
+            return None  # the benefit of the doubt after a gap keeps a host up, it brings none back
+        failed = failed_maps(presence, now_ms, settings)
+        fact = up_fact(host, metrics, disconnects_ms, self._trust(host), failed, now_ms, settings)
+        if not host.is_up or host.up is None or is_material(host.up, fact, settings):
+            return fact
+        return None
+
+    def down(self, host: Host, reason: DownReason, detail: str, now_ms: int) -> HostDown | None:
+        """None where it is down already."""
+        if not host.is_up:
+            return None
+        disconnects_ms = self._disconnects(host)
+        if reason in DEATHS:
+            disconnects_ms = [*disconnects_ms, now_ms][-DISCONNECTS_KEPT:]
+        return HostDown(host=host.id, at_ms=now_ms, reason=reason, detail=detail, disconnects_ms=disconnects_ms)
+
+    def _disconnects(self, host: Host) -> list[int]:
+        return [at_ms for at_ms in host.disconnects_ms if at_ms >= self.history_from_ms]
+
+    def _trust(self, host: Host) -> float:
+        return host.verdict.trust if host.verdict is not None and host.verdict.at_ms >= self.history_from_ms else 0.0
