@@ -87,6 +87,8 @@ class Connection(Client):
         """What the server refused us, as it said it."""
         self.dropped = 0
         """Commands not sent because the connection was down or stuck."""
+        self.breaks = 0
+        """How often the connection broke."""
 
     @property
     def up(self) -> bool:
@@ -272,6 +274,7 @@ class Connection(Client):
 
     async def _attempt_reconnect(self) -> None:
         self._cut()
+        self.breaks += 1
         if not self.closing:
             _LOG.warning("the connection to NATS is lost; reconnecting")
         self._tell(False)

@@ -78,6 +78,10 @@ class NatsBus:
     def connected(self) -> bool:
         return self._connection.up
 
+    @property
+    def breaks(self) -> int:
+        return self._connection.breaks
+
     async def ensure_streams(self, replicas: int) -> None:
         await ensure_streams(self._connection, replicas)
         self._replicas = replicas

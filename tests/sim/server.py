@@ -76,6 +76,10 @@ class Server:
         if not self._network.loses(self._network.weather.loss):
             asked.link.send("core", asked.receive_request, request, reply)
 
+    def probe(self, client: Client, on_answer: Callable[[], None]) -> None:
+        """Answered behind every core message that was on its way to the client."""
+        client.link.send("core", on_answer)
+
     def append(self, client: Client, write: Append, msg_id: str, on_answer: Callable[[Outcome], None]) -> None:
         stream = declaration_of(write.event).stream
         assert stream is not None
