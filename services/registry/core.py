@@ -20,12 +20,16 @@ from libs.events import (
     OpsAlert,
     Reply,
     Stream,
+    is_name,
 )
-from libs.hosting.effects import Append, Ask, Effect, Outcome, Say
+from libs.hosting.effects import Append, Ask, Effect, Outcome, Probe, Say
 from libs.hosting.world import Host, World
+from services.registry.brake import MassDeathBrake
+from services.registry.connections import Connection, Connections, Told
 from services.registry.judging import Judging
 from services.registry.orders import Orders
-from services.registry.presence import Death, MassDeathBrake, Presence
+from services.registry.presence import Death, Presence
+from services.registry.speech import Heard
 from services.registry.watch import Watch
 from services.registry.writes import Writes
 
@@ -53,6 +57,7 @@ class Registry:
         self._writes = Writes(self.world)
         self._judging = Judging(settings, 0 if settings.general.persistent_hosts else started_ms)
         self._brake = MassDeathBrake()
+        self._connections = Connections()
         self._orders = Orders(settings, self.world)
         self._lease = 0
         self._last_step_ms = started_ms
@@ -72,6 +77,7 @@ class Registry:
     def on_gap(self, now_ms: int) -> None:
         """Heartbeats may have been missed (paused, disconnected): listen anew before calling anyone dead."""
         self._watch.listen_anew(now_ms)
+        self._connections.forget_all()
 
     def on_caught_up(self, now_ms: int) -> None:
         self._caught_up = True
@@ -95,16 +101,45 @@ class Registry:
 
     def on_heard(self, event: Event, now_ms: int) -> None:
         if isinstance(event, HostMetrics):
-            if (presence := self._presences.get(event.host)) is None:
-                if len(self._presences) >= HOSTS_MAX:
-                    return
-                presence = self._presences[event.host] = Presence(event, now_ms, self._settings.monitoring.heartbeat_idle_ms)
-            presence.hear(event, now_ms)
+            self._on_metrics(event, now_ms)
+        elif isinstance(event, HostLost) and (presence := self._presences.get(event.host)) is not None:
+            presence.lost_ms = now_ms
             self._watch.look_at(event.host)
-            self._dirty.add(event.host)
-        elif isinstance(event, HostLost) and (known := self._presences.get(event.host)) is not None:
-            known.lost_ms = now_ms
-            self._watch.look_at(event.host)
+
+    def _on_metrics(self, metrics: HostMetrics, now_ms: int) -> None:
+        host = metrics.host
+        if (presence := self._presences.get(host)) is None:
+            if len(self._presences) >= HOSTS_MAX:
+                return
+            presence = self._presences[host] = Presence(metrics, now_ms, self._settings.monitoring.heartbeat_idle_ms)
+        speech = presence.speech
+        before = (speech.is_loud(now_ms), speech.is_out(now_ms), speech.is_doubled(now_ms))
+        heard = speech.take(metrics, self._connections.count(host), now_ms, self._settings)
+        if heard is Heard.COUNTS:
+            presence.hear(metrics, now_ms)
+        elif heard is Heard.LOUD:
+            presence.live(now_ms)
+        if heard is Heard.COUNTS or before != (speech.is_loud(now_ms), speech.is_out(now_ms), speech.is_doubled(now_ms)):
+            self._dirty.add(host)
+        self._watch.look_at(host)
+
+    def on_connection(self, connection: Connection, now_ms: int) -> None:
+        """A connection to NATS that came or ended, whosever it is."""
+        if (host := self._host_of(connection)) is None:
+            return
+        told = self._connections.on(host, connection)
+        if (presence := self._presences.get(host)) is None or told is Told.OLD:
+            return
+        if told is Told.CAME:
+            presence.gone_ms = None
+        else:
+            presence.gone_ms, presence.gone_sure = now_ms, told is Told.GONE
+            presence.speech.went(self._connections.count(host))
+        self._watch.look_at(host)
+
+    def on_probed(self, probe: Probe, answered: bool, now_ms: int) -> None:  # noqa: ARG002
+        """The bus answers, or not: are those who seem dead dead, or are we deaf?"""
+        self._watch.on_probed(answered, now_ms)
 
     def on_reply(self, ask: Ask, reply: Reply | None, now_ms: int) -> None:
         """The registry asks nobody yet."""
@@ -132,7 +167,7 @@ class Registry:
         for host_id in sorted(dirty):
             if (presence := self._presences.get(host_id)) is None:
                 continue
-            if self._watch.death(host_id, now_ms) is None:
+            if not self._watch.seems_dead(host_id, now_ms):
                 if self._writes.may_write(host_id):
                     host = self.world.host(host_id)
                     yield from self._say(host, self._judging.judge(host, presence, self._holds_maps(host_id), now_ms), now_ms)
@@ -143,21 +178,30 @@ class Registry:
         dying: list[tuple[Host, Death]] = []
         for host_id in self._watch.due(now_ms):
             host, death = self.world.host(host_id), self._watch.death(host_id, now_ms)
-            if death is not None and host.is_up and self._writes.may_write(host_id):
+            if not host.is_up or not self._writes.may_write(host_id):
+                self._forget_or_watch(host, now_ms)
+            elif death is not None:
                 dying.append((host, death))
+            elif self._watch.seems_dead(host_id, now_ms):
+                self._watch.doubt(host_id)
             else:
                 self._forget_or_watch(host, now_ms)
-        if not dying:
-            return
+        if (probe := self._watch.probe(now_ms)) is not None:
+            yield probe
+        if dying:
+            yield from self._bury(dying, now_ms)
+
+    def _bury(self, dying: list[tuple[Host, Death]], now_ms: int) -> Iterator[Effect]:
+        """Unless they are too many."""
         held_before_ms = self._brake.held_until_ms
-        if self._brake.holds(len(dying), self._up, now_ms, self._settings):
+        if self._brake.holds([host.id for host, _ in dying], self._up, now_ms, self._settings):
             for host, _ in dying:
                 self._watch.look_at(host.id, at_least_ms=self._brake.held_until_ms)
             if self._brake.held_until_ms != held_before_ms:
                 yield from self._alert(self._name, "mass_death", f"{len(dying)} of {self._up} hosts seem dead at once", now_ms)
             return
         for host, death in dying:
-            detail = f"nothing heard for {now_ms - self._watch.heard_ms(host.id)} ms"
+            detail = self._watch.describe(host.id, death, now_ms)
             yield from self._say(host, self._judging.down(host, death, detail, now_ms), now_ms)
             self._watch.look_at(host.id, at_least_ms=now_ms + RETRY_MS)
 
@@ -170,6 +214,12 @@ class Registry:
     def _alert(self, about: str, what: str, detail: str, now_ms: int) -> Iterator[Effect]:
         if self._settings.monitoring.alert_on_failure:
             yield Say(OpsAlert(about=about, at_ms=now_ms, what=what, detail=detail, by=self._name))
+
+    def _host_of(self, connection: Connection) -> HostId | None:
+        """By who it was verified to be; by its name only where the server asks nobody who he is."""
+        if not connection.user and is_name(connection.name):
+            return HostId(connection.name)
+        return None
 
     def _forget_or_watch(self, host: Host, now_ms: int) -> None:
         if not host.is_up and now_ms - self._watch.heard_ms(host.id) >= FORGET_MS:

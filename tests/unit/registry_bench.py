@@ -1,5 +1,7 @@
 """A registry driven as a shell drives it, by a hand-wound clock; for the tests of services/registry."""
 
+from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 from libs.config import Settings
@@ -7,6 +9,7 @@ from libs.events import (
     Event,
     HostDown,
     HostId,
+    HostLost,
     HostMetrics,
     HostOrder,
     HostUp,
@@ -15,13 +18,29 @@ from libs.events import (
     NodeName,
     Region,
 )
-from libs.hosting.effects import Append, Committed, Outcome, Refused, Say
+from libs.hosting.effects import Append, Committed, Outcome, Probe, Refused, Say
 from services.registry.core import Registry
 from tests.unit.builders import T0, Log, rules
 
 IDLE_MS, BUSY_MS, SILENCE_MS, SUSPICION_MS = 2_000, 500, 2_500, 1_000
 IDLE_SILENCE_MS = SILENCE_MS + IDLE_MS - BUSY_MS
+STEADY_MS = 3 * (SILENCE_MS - BUSY_MS) // 4
+"""What a host may be late that never was."""
 STEP_MS = 50
+
+
+@dataclass(frozen=True)
+class Connection:
+    """As libs.bus.port has it."""
+
+    connected: bool
+    user: str
+    name: str
+    id: int
+    server: str
+    address: str
+    at_ms: int
+    reason: str
 
 
 class Bench:
@@ -34,6 +53,9 @@ class Bench:
         self.registry = Registry(self.settings, name=NodeName("registry-1"), started_ms=T0)
         self.log = Log(lambda fact: self.registry.on_fact(fact, self.now_ms))
         self.refuse = False
+        self.seqs: Counter[str] = Counter()
+        self.probes = 0
+        self.answers: bool | None = True
         self.said: list[Event] = []
         self.written: list[Append] = []
         self.registry.on_caught_up(T0)
@@ -41,7 +63,8 @@ class Bench:
             self.registry.on_lease(1, T0)
 
     def beat(self, host: str = "h1", **values: Any) -> None:
-        self.registry.on_heard(metrics(host, **values), self.now_ms)
+        self.seqs[host] += 1
+        self.registry.on_heard(metrics(host, **{"seq": self.seqs[host], **values}), self.now_ms)
         self.step()
 
     def beat_for(self, duration_ms: int, *hosts: str, every_ms: int = BUSY_MS, **values: Any) -> None:
@@ -60,12 +83,34 @@ class Bench:
             self.step()
 
     def step(self) -> None:
+        """As a shell does: again at once where the bus has answered a probe."""
+        probes = self.probes
+        self._step()
+        if self.probes != probes and self.answers is not None:
+            self._step()
+
+    def connection(self, connected: bool, host: str = "h1", number: int = 1, user: str = "", at_ms: int = T0) -> None:
+        """The server's word that a connection came or ended."""
+        said = Connection(connected, user, host, number, "n1", "192.0.2.7", at_ms + number, "")
+        self.registry.on_connection(said, self.now_ms)
+        self.step()
+
+    def lost(self, host: str = "h1") -> None:
+        """The bridge's word that its link ended."""
+        self.registry.on_heard(HostLost(host=HostId(host), at_ms=T0, link="l"), self.now_ms)
+        self.step()
+
+    def _step(self) -> None:
         for effect in self.registry.step(self.now_ms):
             if isinstance(effect, Append):
                 self.written.append(effect)
                 self.settle(effect, Refused(self.last_of(effect)) if self.refuse else None)
             elif isinstance(effect, Say):
                 self.said.append(effect.event)
+            elif isinstance(effect, Probe):
+                self.probes += 1
+                if self.answers is not None:
+                    self.registry.on_probed(effect, self.answers, self.now_ms)
 
     def settle(self, write: Append, outcome: Outcome | None = None) -> None:
         """None: it is committed."""
