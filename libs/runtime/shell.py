@@ -8,10 +8,10 @@ import contextlib
 import gc
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from libs.bus.errors import BusUnavailable
-from libs.bus.port import Bus, Lease
+from libs.bus.port import Bus, Connection, Lease
 from libs.events import Event, Fact, Reply
 from libs.hosting.effects import (
     Answering,
@@ -36,6 +36,12 @@ ASKS_MAX = 256
 COLLECT_EVERY = (50_000, 20, 100)
 """When Python looks for cycles. The world has none and grows; with the default (700, 10, 10) looking costs a quarter of all."""
 _LOG = logging.getLogger(__name__)
+
+
+class Watching(Protocol):
+    """A core that is told whose connection to the bus begins and ends, too."""
+
+    def on_connection(self, connection: Connection, now_ms: int) -> None: ...
 
 
 class Shell:
@@ -63,6 +69,11 @@ class Shell:
     def on_heard(self, event: Event) -> None:
         self.counters.heard += 1
         self._input(self._core.on_heard, event)
+
+    def on_connection(self, connection: Connection) -> None:
+        """For a core that is `Watching`."""
+        self.counters.heard += 1
+        self._input(cast(Watching, self._core).on_connection, connection)
 
     async def on_asked(self, request: Event) -> Reply | None:
         """The answer of a core that is `Answering`; none once it failed."""

@@ -8,7 +8,7 @@ connections may have come: then an end is a hint, not a sign.
 from enum import Enum
 from typing import Protocol
 
-from libs.events import HostId
+from libs.events import HostId, is_name
 
 OPEN_MAX = 16
 """Of one host; of more the oldest are forgotten."""
@@ -46,6 +46,23 @@ class Told(Enum):
 class Connections:
     def __init__(self) -> None:
         self._open: dict[HostId, dict[tuple[str, int], int]] = {}
+        self._key_of: dict[HostId, str] = {}
+        self._host_of: dict[str, HostId] = {}
+
+    def bind(self, host: HostId, key: str | None) -> None:
+        """From now on this key is this host's, and nobody else is; None: nobody is."""
+        if (before := self._key_of.pop(host, None)) is not None:
+            del self._host_of[before]
+        if key is not None:
+            if (robbed := self._host_of.get(key)) is not None:
+                del self._key_of[robbed]
+            self._key_of[host], self._host_of[key] = key, host
+
+    def host_of(self, connection: Connection) -> HostId | None:
+        """By who it was verified to be; by its name only where the server asks nobody who he is."""
+        if connection.user:
+            return self._host_of.get(connection.user)
+        return HostId(connection.name) if is_name(connection.name) else None
 
     def on(self, host: HostId, connection: Connection) -> Told:
         key = (connection.server, connection.id)

@@ -18,9 +18,9 @@ from libs.events import (
     MapAssign,
     NodeName,
     OpsAlert,
+    OpsEnroll,
     Reply,
     Stream,
-    is_name,
 )
 from libs.hosting.effects import Append, Ask, Effect, Outcome, Probe, Say
 from libs.hosting.world import Host, World
@@ -92,6 +92,8 @@ class Registry:
                 if assign is not None and assign.host is not None:
                     self._dirty.update((assign.host, *assign.backups))
             return
+        if isinstance(fact.event, OpsEnroll):
+            self._connections.bind(fact.event.host, fact.event.key)
         host = getattr(fact.event, "host", None)
         was_up = host is not None and self.world.host(host).is_up
         self.world.apply(fact)
@@ -125,7 +127,7 @@ class Registry:
 
     def on_connection(self, connection: Connection, now_ms: int) -> None:
         """A connection to NATS that came or ended, whosever it is."""
-        if (host := self._host_of(connection)) is None:
+        if (host := self._connections.host_of(connection)) is None:
             return
         told = self._connections.on(host, connection)
         if (presence := self._presences.get(host)) is None or told is Told.OLD:
@@ -169,9 +171,14 @@ class Registry:
                 continue
             if not self._watch.seems_dead(host_id, now_ms):
                 if self._writes.may_write(host_id):
-                    host = self.world.host(host_id)
-                    yield from self._say(host, self._judging.judge(host, presence, self._holds_maps(host_id), now_ms), now_ms)
+                    yield from self._judge(self.world.host(host_id), presence, now_ms)
                 yield from self._orders.due(presence, self._lease, now_ms)
+
+    def _judge(self, host: Host, presence: Presence, now_ms: int) -> Iterator[Effect]:
+        before = presence.faults
+        yield from self._say(host, self._judging.judge(host, presence, self._holds_maps(host.id), now_ms), now_ms)
+        for word in sorted(presence.faults.keys() - before.keys()):
+            yield from self._alert(host.id, word, presence.faults[word], now_ms)
 
     def _deaths(self, now_ms: int) -> Iterator[Effect]:
         """Hosts whose time is up and that are dead indeed."""
@@ -214,12 +221,6 @@ class Registry:
     def _alert(self, about: str, what: str, detail: str, now_ms: int) -> Iterator[Effect]:
         if self._settings.monitoring.alert_on_failure:
             yield Say(OpsAlert(about=about, at_ms=now_ms, what=what, detail=detail, by=self._name))
-
-    def _host_of(self, connection: Connection) -> HostId | None:
-        """By who it was verified to be; by its name only where the server asks nobody who he is."""
-        if not connection.user and is_name(connection.name):
-            return HostId(connection.name)
-        return None
 
     def _forget_or_watch(self, host: Host, now_ms: int) -> None:
         if not host.is_up and now_ms - self._watch.heard_ms(host.id) >= FORGET_MS:

@@ -1,5 +1,6 @@
 """host.up as the registry says it, and whether it says something new. Pure."""
 
+from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import ip_address
 
@@ -68,6 +69,7 @@ def is_material(before: HostUp, after: HostUp, settings: Settings) -> bool:
     )
 
 
+@lru_cache(maxsize=16_384)
 def network_of(address: str | None) -> str:
     """A name for the network an address shares its failures with (IPv4 /24, IPv6 /48), not the address (DESIGN D12)."""
     if not address:

@@ -15,6 +15,8 @@ from services.registry.presence import Presence
 DownReason = Literal["silent", "lost", "left", "unfit", "blacklisted", "drained"]
 DEATHS = ("silent", "lost")
 """What counts as a disconnect."""
+KEEP_OUT = ("account", "removed")
+"""Faults with which no host is up; flooding is tolerated for a while first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +33,15 @@ class Judging:
         metrics, settings = presence.metrics, self.settings
         disconnects_ms = self._disconnects(host)
         unmet = unmet_of(host, accepted_spec(metrics, settings.host_requirements), disconnects_ms, now_ms, settings)
-        presence.notes = [str(item) for item in unmet]
+        presence.faults = self._faults(host, presence, now_ms)
+        presence.notes = [*presence.faults.values(), *map(str, unmet)]
         if metrics.leaving:
             return self.down(host, "left", "the agent said goodbye", now_ms)
         if host.excluded(now_ms):
             presence.notes.append("excluded by a verdict or a ban")
             return self.down(host, "blacklisted", "excluded by a verdict or a ban", now_ms)
-        if unmet:
-            return self.down(host, "unfit", "; ".join(map(str, unmet))[:1000], now_ms)
+        if unmet or presence.speech.is_out(now_ms) or not presence.faults.keys().isdisjoint(KEEP_OUT):
+            return self.down(host, "unfit", "; ".join(presence.notes)[:1000], now_ms)
         if host.drain is not None and host.drain.draining and not holds_maps:
             presence.notes.append("drained by the operator")
             return self.down(host, "drained", "drained: it serves no map any more", now_ms)
@@ -58,6 +61,16 @@ class Judging:
         if reason in DEATHS:
             disconnects_ms = [*disconnects_ms, now_ms][-DISCONNECTS_KEPT:]
         return HostDown(host=host.id, at_ms=now_ms, reason=reason, detail=detail, disconnects_ms=disconnects_ms)
+
+    def _faults(self, host: Host, presence: Presence, now_ms: int) -> dict[str, str]:
+        """What is wrong with it beside what it measures: a word for each, and what to tell its player."""
+        faults = presence.speech.faults(now_ms, self.settings)
+        if host.enrolled is not None and host.enrolled.key is None:
+            faults["removed"] = "this host was removed by the operator"
+        elif host.enrolled is not None and host.enrolled.account_id != presence.metrics.account_id:
+            said, bound = presence.metrics.account_id, host.enrolled.account_id
+            faults["account"] = f"this host is enrolled for account {bound} and says it is account {said}'s"
+        return faults
 
     def _disconnects(self, host: Host) -> list[int]:
         return [at_ms for at_ms in host.disconnects_ms if at_ms >= self.history_from_ms]

@@ -6,7 +6,7 @@ from libs.config import Settings
 from libs.events import HostId, HostOrder, MapName, OrderedMap
 from libs.hosting.effects import Say
 from libs.hosting.score import PPM, score_ppm
-from libs.hosting.world import World
+from libs.hosting.world import Host, World
 from services.registry.presence import Presence
 
 REPEAT_UNOBEYED_MS = 1_000
@@ -37,10 +37,6 @@ class Orders:
         host = self._world.host(presence.metrics.host)
         maps = self._maps(host.id) if host.is_up else {}
         monitoring = self._settings.monitoring
-        score = None
-        if host.is_up and host.up is not None:
-            used = self._world.used_slots(host.id, self._settings.failover.warm_backups)
-            score = score_ppm(host.up, {}, used, self._settings) / PPM
         return HostOrder(
             host=host.id,
             at_ms=now_ms,
@@ -48,9 +44,18 @@ class Orders:
             lease=lease,
             interval_ms=monitoring.heartbeat_busy_ms if maps else monitoring.heartbeat_idle_ms,
             maps=maps,
-            score=score,
+            score=self._score(host, presence),
             notes=presence.notes[:32],
         )
+
+    def _score(self, host: Host, presence: Presence) -> float | None:
+        """Kept while what it is made of is the same: it is asked for at every heartbeat."""
+        if not host.is_up or host.up is None:
+            return None
+        used = self._world.used_slots(host.id, self._settings.failover.warm_backups)
+        if presence.scored is None or presence.scored[:2] != (host.up_seq, used):
+            presence.scored = (host.up_seq, used, score_ppm(host.up, {}, used, self._settings) / PPM)
+        return presence.scored[2]
 
     def _maps(self, host: HostId) -> dict[MapName, OrderedMap]:
         maps = {

@@ -30,7 +30,8 @@ class Presence:
 
     interval_ms: the longest pause between heartbeats it may rightly make. lost_ms: since when the bridge's link to it is lost
     and nothing was heard. gone_ms: the same for its newest connection; gone_sure: it was the newest beyond doubt.
-    ordered_since_ms: (map, tenure) -> since when it is ordered. notes: for its player.
+    scored: sequence of its host.up, slots in use, and its score then. ordered_since_ms: (map, tenure) -> since when it is
+    ordered. notes: for its player. faults: what it was told of lately.
     """
 
     metrics: HostMetrics
@@ -42,10 +43,12 @@ class Presence:
     late_ms: float = 0.0
     beats: int = 0
     speech: Speech = field(default_factory=Speech)
+    scored: tuple[int, int, float] | None = None
     order: HostOrder | None = None
     order_ms: int = 0
     ordered_since_ms: dict[tuple[MapName, int], int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    faults: dict[str, str] = field(default_factory=dict)
 
     def hear(self, metrics: HostMetrics, now_ms: int) -> None:
         late_ms = now_ms - self.heard_ms - self.interval_ms

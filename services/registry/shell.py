@@ -10,4 +10,4 @@ def _make_core(settings: Settings, name: NodeName, now_ms: int) -> Registry:
     return Registry(settings, name=name, started_ms=now_ms)
 
 
-SERVICE = Service("registry", (Stream.HOSTS, Stream.ASSIGNMENTS), (HostMetrics, HostLost), "registry", _make_core)
+SERVICE = Service("registry", (Stream.HOSTS, Stream.ASSIGNMENTS), (HostMetrics, HostLost), "registry", _make_core, watches=True)

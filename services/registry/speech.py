@@ -100,14 +100,14 @@ class Speech:
     def is_doubled(self, now_ms: int) -> bool:
         return self.doubled_ms is not None and now_ms - self.doubled_ms < DOUBLED_KEPT_MS
 
-    def notes(self, now_ms: int, settings: Settings) -> list[str]:
-        """For its player."""
-        notes: list[str] = []
+    def faults(self, now_ms: int, settings: Settings) -> dict[str, str]:
+        """A word for each, and what to tell its player."""
+        faults: dict[str, str] = {}
         if self.is_loud(now_ms) or self.is_out(now_ms):
-            notes.append(f"too many heartbeats: at most {beats_per_s(settings):g} a second are read, send no more")
+            faults["flooding"] = f"too many heartbeats: at most {beats_per_s(settings):g} a second are read, send no more"
         if self.is_doubled(now_ms):
-            notes.append("two agents use this host's identity: the newer connection counts, end the other")
-        return notes
+            faults["doubled"] = "two agents use this host's identity: the newer connection counts, end the other"
+        return faults
 
     def _within_rate(self, now_ms: int, settings: Settings) -> bool:
         elapsed_ms = max(0, now_ms - self.filled_ms)
