@@ -28,7 +28,9 @@ LEASE_PREFIX = "$KV.LEASES"
 
 @dataclass(frozen=True, slots=True)
 class StreamSpec:
-    """What a stream must keep. A limit of `UNLIMITED` is none; age_max_s 0 is none. protected: no delete, no purge."""
+    """What a stream must keep. A limit of `UNLIMITED` is none; age_max_s 0 is none. protected: no delete, no purge. from_hosts:
+    hosts publish into it, and no acknowledgement goes out: it would go to whatever subject the host names, in our account's
+    name."""
 
     name: str
     subjects: tuple[str, ...]
@@ -38,6 +40,7 @@ class StreamSpec:
     bytes_max: int = UNLIMITED
     protected: bool = False
     bucket: bool = False
+    from_hosts: bool = False
 
 
 def _subjects(stream: Stream) -> tuple[str, ...]:
@@ -61,6 +64,7 @@ SPECS: dict[Stream, StreamSpec] = {
         per_subject_max=METRICS_PER_SUBJECT_MAX,
         age_max_s=METRICS_AGE_MAX_S,
         bytes_max=METRICS_BYTES_MAX,
+        from_hosts=True,
     ),
     Stream.DEAD: StreamSpec("DEAD", _subjects(Stream.DEAD), age_max_s=WEEK_S, bytes_max=DEAD_BYTES_MAX),
 }
@@ -88,6 +92,7 @@ def config_for(spec: StreamSpec, replicas: int) -> dict[str, Any]:
         "allow_rollup_hdrs": spec.bucket,
         "deny_delete": spec.protected or spec.bucket,
         "deny_purge": spec.protected,
+        "no_ack": spec.from_hosts,
     }
 
 
@@ -103,7 +108,9 @@ def losses(spec: StreamSpec, existing: dict[str, Any]) -> list[str]:
             found.append(f"{key}: {existing.get(key)}, not {wanted if wanted > 0 else 'unlimited'}")
     if existing.get("discard") == "new" and not spec.bucket:
         found.append("discard: new, not old")
-    found += [f"{key}: set" for key in ("mirror", "sources", "subject_transform", "sealed", "no_ack") if existing.get(key)]
+    found += [f"{key}: set" for key in ("mirror", "sources", "subject_transform", "sealed") if existing.get(key)]
+    if existing.get("no_ack") and not spec.from_hosts:
+        found.append("no_ack: set")
     return found
 
 
@@ -118,7 +125,7 @@ def improvements(spec: StreamSpec, existing: dict[str, Any], replicas: int) -> d
         wanted = config_for(spec, replicas)[key]
         if int(existing.get(key) or 0) < wanted:
             changes[key] = wanted
-    for key in ("deny_delete", "deny_purge"):
+    for key in ("deny_delete", "deny_purge", "no_ack"):
         if config_for(spec, replicas)[key] and not existing.get(key):
             changes[key] = True
     return changes

@@ -16,6 +16,9 @@ from libs.events import Event, MalformedEvent, Reply, decode, decode_reply, subj
 SUBSCRIBE_TIMEOUT_S = 5.0
 ANSWERS_MAX = 1_024
 """Requests of one subscription being answered at once; beyond them a request gets no answer in time, as it would anyway."""
+INBOX = b"_INBOX"
+"""How the subjects of answers begin. Who asks names the subject of the answer, and a host may ask: elsewhere an answer would be
+something he said in our name."""
 _LOG = logging.getLogger(__name__)
 
 Bury = Callable[[str, bytes, str], None]
@@ -76,7 +79,7 @@ class Answering(Heard):
         await end(self._tasks)
 
     def _on_request(self, event: Event, reply: bytes) -> None:
-        if not reply:
+        if not reply.startswith(INBOX):
             return
         if len(self._tasks) >= ANSWERS_MAX:
             _LOG.warning("%s: more than %d requests at once; one stays unanswered", event.declaration.name, ANSWERS_MAX)

@@ -32,6 +32,7 @@ from libs.events.orders import (
     OrderedMap,
 )
 from libs.events.players import PlayersOnline, PlayersOnlineReply, SaveCheck, SaveVerdict
+from libs.events.speed import HostSpeed, HostSpeedReply, SpeedStep
 
 __all__ = [
     "BODY_BYTES_MAX",
@@ -57,6 +58,8 @@ __all__ = [
     "HostOrder",
     "HostRtt",
     "HostSpec",
+    "HostSpeed",
+    "HostSpeedReply",
     "HostUp",
     "HostVerdict",
     "Link",
@@ -80,6 +83,7 @@ __all__ = [
     "Reply",
     "SaveCheck",
     "SaveVerdict",
+    "SpeedStep",
     "Stream",
     "Terms",
     "declaration_of",

@@ -50,8 +50,13 @@ def _section(name: str, event: type[Event]) -> str:
         lines.append(f"| `{wire_name}` | {_type_name(hints[attribute])} | {notes.get(wire_name, '')} |")
     if event.declaration.reply is not None:
         reply = event.declaration.reply
-        lines += ["", f"Reply: {', '.join(f'`{field}`' for field in reply.__struct_encode_fields__)}. {reply.__doc__}"]
+        lines += ["", f"Reply: {', '.join(f'`{field}`' for field in reply.__struct_encode_fields__)}. {_said_of(reply)}"]
     return "\n".join([*lines, ""])
+
+
+def _said_of(reply: type[Reply]) -> str:
+    """Its docstring as one paragraph."""
+    return " ".join((reply.__doc__ or "").split())
 
 
 def _type_name(hint: object) -> str:

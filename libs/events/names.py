@@ -38,6 +38,10 @@ DurationMs = Annotated[float, Meta(ge=0, le=1e9)]
 PerSecond = Annotated[float, Meta(ge=0, le=1e9)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Score = Annotated[float, Meta(ge=-10, le=10)]
+HostPort = Annotated[str, Meta(max_length=262)]
+"""`host:port`, as in the configuration."""
+Relays = Annotated[dict[Region, HostPort], Meta(max_length=64)]
+"""Region -> where its relay listens."""
 Text = Annotated[str, Meta(max_length=1024)]
 Key = Annotated[str, Meta(max_length=256)]
 Number = Annotated[float, Meta(ge=-1e300, le=1e300)]

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from libs.events.base import Event, Reply, declare
 from libs.events.hosts import MAPS_PER_HOST_MAX
-from libs.events.names import AtMs, DurationMs, HostId, MapName, Name, Port, Region, Score, Seq, Text
+from libs.events.names import AtMs, DurationMs, HostId, MapName, Name, Port, Region, Relays, Score, Seq, Text
 
 
 class OrderedMap(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +39,7 @@ class HostOrder(Event, frozen=True, kw_only=True):
     link: where to link to, null while there is no bridge.
     score: the host's score without a map's own terms, for its player.
     notes: unmet requirements and other words for its player.
+    regions: name -> the relay's host:port; the host times its way there.
     """
 
     host: HostId
@@ -50,6 +51,7 @@ class HostOrder(Event, frozen=True, kw_only=True):
     link: Link | None = None
     score: Score | None = None
     notes: Annotated[list[Text], Meta(max_length=32)] = []
+    regions: Relays = {}
 
 
 @declare("host.lost", token="host", stream=None, said_by="bridge, when a link ends", heard_by="registry")

@@ -1,20 +1,183 @@
-"""What an agent is told on its command line; `kafra agent --help` shows the same."""
+"""What an agent is told: keys of agent.toml, each also a flag of `kafra agent`. One table for both.
 
+In: a file, arguments. Out: `AgentSettings`. Called by running and doctor. A flag wins over the file.
+"""
+
+import argparse
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from libs.config import ConfigError, Finding
+from libs.config.findings import shown
+from libs.events import is_name
+
+FILE_NAME = "agent.toml"
+FILE_BYTES_MAX = 64 * 1024
+"""Far above any real one; a wrong path may name anything."""
+TEXT_MAX = 1024
 
 
 @dataclass(frozen=True)
 class AgentSettings:
-    """url: of NATS. seed: path of the host's nkey seed or other credentials, None for a server without authorization.
-    account_id: the player's account. region: the relay region it stands in. address, port: where its map-servers listen.
-    simulate: a made-up machine with made-up map-servers."""
+    """url: of NATS, several with commas. seed: path of the host's nkey seed or other credentials, None for a server without
+    authorization. account_id: the player's account. region: the relay region it stands in. address, port: where its
+    map-servers listen. simulate: a made-up machine with made-up map-servers."""
 
-    url: str
-    host_id: str
-    account_id: int
-    region: str
+    url: str = "nats://127.0.0.1:4222"
+    host_id: str | None = None
+    account_id: int = 0
+    region: str = "vps"
     seed: Path | None = None
     address: str | None = None
     port: int = 6121
     simulate: bool = False
+
+
+@dataclass(frozen=True)
+class Key:
+    """One setting. name: in the file. field: of AgentSettings. kind: its TOML type. ok: of a value of that kind. help: for
+    the flag `--name`."""
+
+    name: str
+    field: str
+    kind: type
+    ok: Callable[[Any], bool]
+    allowed: str
+    help: str
+
+    def value(self, found: object) -> object:
+        """
+        Raises:
+            ValueError: it is none of what is allowed.
+        """
+        if type(found) is not self.kind or not self.ok(found):
+            raise ValueError(self.allowed)
+        return found
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+
+def is_nats_url(text: str) -> bool:
+    """nats, tls, ws or wss://host[:port], one or several with commas; a bare host:port is nats."""
+    return len(text) <= TEXT_MAX and all(_is_server(part) for part in text.split(","))
+
+
+NAME_ALLOWED = '1 to 32 of A-Z a-z 0-9 _ @ -, in quotes: "my_pc"'
+KEYS: Final = (
+    Key("nats", "url", str, is_nats_url, '"nats://HOST:PORT", or tls, ws, wss; several with commas', "where NATS listens"),
+    Key("host_id", "host_id", str, is_name, NAME_ALLOWED, "this host's name: 1-32 of A-Z a-z 0-9 _ @ -"),
+    Key("seed", "seed", str, lambda text: 0 < len(text) <= TEXT_MAX, "a path, in quotes", "file with the host's nkey seed"),
+    Key("account", "account_id", int, lambda n: 0 <= n < 2**32, "0 to 4294967295", "your account id in the game"),
+    Key("region", "region", str, is_name, NAME_ALLOWED, "the relay region you are in"),
+    Key(
+        "address",
+        "address",
+        str,
+        lambda text: re.fullmatch(r"[0-9A-Za-z.:-]{1,64}", text) is not None,
+        "an address or a name, at most 64 characters, in quotes",
+        "address at which players reach this machine; none: not known",
+    ),
+    Key("port", "port", int, lambda n: 0 <= n < 65536, "0 to 65535", "port of the same"),
+    Key("simulate", "simulate", bool, lambda _: True, "true or false", "a made-up strong machine, for labs"),
+)
+BY_NAME: Final = {key.name: key for key in KEYS}
+
+
+def default_file(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where agent.toml is looked for when no --config is given."""
+    if sys.platform == "win32":
+        return Path(environ.get("APPDATA") or Path.home()) / "kafra" / FILE_NAME
+    return Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "kafra" / FILE_NAME
+
+
+def read_file(path: Path) -> dict[str, object]:
+    """Field of AgentSettings -> value, for the keys in the file. A relative `seed` is beside the file.
+
+    Raises:
+        ConfigError: every mistake, with file, line, key and what is allowed.
+    """
+    name = str(path)
+    try:
+        if path.stat().st_size > FILE_BYTES_MAX:
+            raise ConfigError([Finding(name, None, "", f"larger than {FILE_BYTES_MAX} bytes; an agent.toml is not")])
+        text = path.read_text(encoding="utf-8")
+        found = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError([Finding(name, None, "", error.strerror or type(error).__name__)]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([Finding(name, None, "", "it is no UTF-8 text")]) from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError([Finding(name, None, "", f"it is no TOML: {error or 'nested too deeply'}")]) from None
+    values: dict[str, object] = {}
+    findings = []
+    for written, value in found.items():
+        line = _line_of(written, text)
+        if (key := BY_NAME.get(written)) is None:
+            findings.append(Finding(name, line, shown(written)[1:-1], "no such key", ", ".join(BY_NAME)))
+            continue
+        try:
+            values[key.field] = key.value(value)
+        except ValueError as allowed:
+            findings.append(Finding(name, line, written, f"{shown(value)} is not allowed", str(allowed)))
+    if findings:
+        raise ConfigError(findings)
+    if isinstance(seed := values.get("seed"), str):
+        values["seed"] = path.parent / Path(seed).expanduser()
+    return values
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """--config, and a flag for each key; what was not given is None."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help=f"its settings; default: {default_file()} if there is one")
+    for key in KEYS:
+        if key.kind is bool:
+            parser.add_argument(key.flag, action="store_const", const=True, dest=key.field, help=key.help)
+        else:
+            parser.add_argument(key.flag, dest=key.field, metavar=key.name.upper(), help=key.help)
+
+
+def settings_of(parser: argparse.ArgumentParser, given: argparse.Namespace) -> AgentSettings:
+    """The file's values, the flags over them. Exits 2 where a flag is wrong.
+
+    Raises:
+        ConfigError: the file is wrong.
+    """
+    flags: dict[str, object] = {}
+    for key in KEYS:
+        written = getattr(given, key.field)
+        if written is not None:
+            flags[key.field] = _flag_value(parser, key, written)
+    if isinstance(seed := flags.get("seed"), str):
+        flags["seed"] = Path(seed)
+    path: Path | None = given.config or (file if (file := default_file()).is_file() else None)
+    return AgentSettings(**{**(read_file(path) if path is not None else {}), **flags})  # type: ignore[arg-type]
+
+
+def _flag_value(parser: argparse.ArgumentParser, key: Key, written: object) -> object:
+    try:
+        return key.value(int(str(written)) if key.kind is int else written)
+    except ValueError:
+        parser.error(f"{key.flag}: {key.allowed}")
+
+
+def _line_of(key: str, text: str) -> int | None:
+    """Where a key of the top level stands; None if it is written in a way this does not find."""
+    plain = re.compile(rf"\s*(\[\s*)?[\"']?{re.escape(key)}[\"']?\s*(=|\.|\])")
+    return next((number for number, line in enumerate(text.splitlines(), 1) if plain.match(line)), None)
+
+
+def _is_server(url: str) -> bool:
+    try:
+        at = urlsplit(url if "://" in url else f"nats://{url}")
+        return at.scheme in ("nats", "tls", "ws", "wss") and bool(at.hostname) and (at.port is None or at.port > 0)
+    except ValueError:
+        return False

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from libs.config import Settings
-from libs.events import HostId, HostOrder, MapName, OrderedMap
+from libs.events import HostId, HostOrder, MapName, OrderedMap, Region
 from libs.hosting.effects import Say
 from libs.hosting.score import PPM, score_ppm
 from libs.hosting.world import Host, World
@@ -18,6 +18,7 @@ SCORE_MOVED = 0.05
 class Orders:
     def __init__(self, settings: Settings, world: World) -> None:
         self._settings, self._world = settings, world
+        self._regions = {Region(name): address for name, address in settings.regions.items()}
 
     def due(self, presence: Presence, lease: int, now_ms: int) -> Iterator[Say]:
         """The order for this host, if it is new, not obeyed, or long ago."""
@@ -46,6 +47,7 @@ class Orders:
             maps=maps,
             score=self._score(host, presence),
             notes=presence.notes[:32],
+            regions=self._regions,
         )
 
     def _score(self, host: Host, presence: Presence) -> float | None:

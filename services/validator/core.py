@@ -19,6 +19,7 @@ from libs.events import (
     HostCheckReply,
     HostId,
     HostMetrics,
+    HostSpeed,
     HostVerdict,
     NodeName,
     OpsAlert,
@@ -31,6 +32,7 @@ from libs.hosting.effects import Append, Ask, Committed, Effect, Outcome, Refuse
 from libs.hosting.score import name_hash
 from libs.hosting.world import Host, World
 from services.validator.saves import judge
+from services.validator.speed import Speeds
 
 ASKS_MAX = 64
 """Requests out at once; bounds what the validator itself computes while it waits."""
@@ -70,6 +72,7 @@ class Validator:
         self.world = World()
         self._settings, self._name, self._nonce = settings, name, nonce
         self._watches: dict[HostId, Watch] = {}
+        self._speeds = Speeds(settings)
         self._asks = 0
         self._caught_up = False
         self._effects: list[Effect] = []
@@ -93,7 +96,9 @@ class Validator:
         elif len(self._watches) < HOSTS_MAX:
             self._watches[event.host] = Watch(now_ms, now_ms + self._first_due_ms(event.host, now_ms))
 
-    def on_asked(self, request: Event, now_ms: int) -> Reply:  # noqa: ARG002 - the shape of every core
+    def on_asked(self, request: Event, now_ms: int) -> Reply:
+        if isinstance(request, HostSpeed):
+            return self._speeds.answer(request, now_ms)
         assert isinstance(request, SaveCheck)
         return judge(request)
 

@@ -3,7 +3,7 @@
 import secrets
 
 from libs.config import Settings
-from libs.events import HostMetrics, NodeName, SaveCheck, Stream
+from libs.events import HostMetrics, HostSpeed, NodeName, SaveCheck, Stream
 from libs.runtime import Service
 from services.validator.core import Validator
 
@@ -12,4 +12,4 @@ def _make_core(settings: Settings, name: NodeName, now_ms: int) -> Validator:  #
     return Validator(settings, name=name, nonce=lambda: secrets.token_hex(16))
 
 
-SERVICE = Service("validator", (Stream.HOSTS,), (HostMetrics,), None, _make_core, (SaveCheck,))
+SERVICE = Service("validator", (Stream.HOSTS,), (HostMetrics,), None, _make_core, (SaveCheck, HostSpeed))

@@ -20,6 +20,8 @@ from libs.events import (
     HostOrder,
     HostRtt,
     HostSpec,
+    HostSpeed,
+    HostSpeedReply,
     HostUp,
     HostVerdict,
     Link,
@@ -39,6 +41,7 @@ from libs.events import (
     Reply,
     SaveCheck,
     SaveVerdict,
+    SpeedStep,
     Terms,
 )
 
@@ -148,11 +151,13 @@ EXAMPLES: list[Event] = [
         link=Link(address="198.51.100.1", port=6122, ticket="t"),
         score=0.75,
         notes=["jitter 18 ms, allowed 15"],
+        regions={_EU: "198.51.100.2:5121"},
     ),
     HostLost(host=_H1, at_ms=AT_MS, link="b3"),
     HostRtt(host=_H1, at_ms=AT_MS, region=_EU, p50_ms=12.5, p95_ms=19.0),
     HostCheck(host=_H1, at_ms=AT_MS, kind=CheckKind.CPU, nonce="00112233445566778899", rounds=200000),
     HostDial(host=_H1, relay="relay-eu", address="198.51.100.2", port=5121, ticket="t"),
+    HostSpeed(host=_H1, at_ms=AT_MS, step=SpeedStep.UP, size=0, payload=b"\x00\xff"),
     PlayersOnline(at_ms=AT_MS),
     SaveCheck(
         host=_H1,
@@ -170,6 +175,7 @@ EXAMPLES: list[Event] = [
 ]
 REPLIES: list[Reply] = [
     HostCheckReply(proof="ab" * 32),
+    HostSpeedReply(ok=False, retry_ms=20000, requirements={"cpu_min_ghz": 3.0}, regions={_EU: "198.51.100.2:5121"}),
     HostDialReply(ok=False, reason="ticket expired"),
     PlayersOnlineReply(at_ms=AT_MS, accounts=[2000001, 2000002]),
     SaveVerdict(verdict="reject", reason="exp beyond what the map gives", corrected={"base_exp": 120}),

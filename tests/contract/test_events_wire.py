@@ -31,6 +31,7 @@ SUBJECTS: dict[str, tuple[str | None, Stream | None, tuple[str, ...]]] = {
     "host.rtt": ("host", None, ("relay",)),
     "host.check": ("host", None, ("validator",)),
     "host.dial": ("host", None, ("relay",)),
+    "host.speed": ("host", None, ("agent",)),
     "players.online": (None, None, ("registry",)),
     "save.check": ("host", None, ("bridge",)),
     "dead.letter": ("by", Stream.DEAD, ("any service",)),
@@ -63,6 +64,8 @@ GROWN = {
     "map.assign": "cooling",
     "host.check": "host at_ms rounds",
     "host.dial": "host",
+    "host.order": "regions",
+    "host.speed": "host at_ms step size payload",
     "players.online": "at_ms",
     "ops.alert": "about at_ms what detail by",
     "dead.letter": "by at_ms subject reason hash head size",
@@ -71,8 +74,9 @@ GROWN = {
 OPTIONAL = {
     "host.metrics": "cpu_ghz cpu_cores free_ram_mb net_mbps latency_ms jitter_ms packet_rate region_rtt_ms bundle",
     "map.assign": "cooling",
-    "host.order": "link score notes",
+    "host.order": "link score notes regions",
     "host.check": "rounds",
+    "host.speed": "size payload",
 }
 """Keys whose absence is no fault: the unmeasured (D8), and what came later."""
 NESTED = {
@@ -96,6 +100,7 @@ CHOICES = {
 REPLY_KEYS = {
     "host.check": "proof",
     "host.dial": "ok reason",
+    "host.speed": "ok retry_ms payload requirements regions",
     "players.online": "at_ms accounts",
     "save.check": "verdict reason corrected",
 }

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from libs.bus.memory import MemoryServer
 from libs.events import CheckKind, HostCheck, HostCheckReply, HostId, HostMetrics, HostOrder, MapName, OrderedMap, Region
 from libs.runtime.clock import Clock
-from services.agent import __main__ as command
+from services.agent import running as command
 from services.agent.core import FIRST_INTERVAL_MS, Agent, Identity, Measured
 from services.agent.machine import SAMPLES_MIN, WINDOW, NoMapServers, RealMachine, percentiles
 from services.agent.shell import AgentShell
