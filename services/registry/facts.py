@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 from libs.config import Settings
 from libs.events import HostMetrics, HostSpec, HostUp, MapName
-from libs.hosting.eligibility import Unmet, accepted_spec, disconnects_last_hour, slots_for, unmet_requirements
+from libs.hosting.eligibility import Unmet, disconnects_last_hour, slots_for, unmet_requirements
 from libs.hosting.score import PPM, latency_term, static_terms
 from libs.hosting.world import Host
 
@@ -24,14 +24,15 @@ def unmet_of(host: Host, spec: HostSpec, disconnects_ms: list[int], now_ms: int,
 def up_fact(
     host: Host,
     metrics: HostMetrics,
+    spec: HostSpec,
     disconnects_ms: list[int],
     trust: float,
     failed: set[MapName],
+    draining: bool,
     now_ms: int,
     settings: Settings,
 ) -> HostUp:
     """The host as it is now."""
-    spec = accepted_spec(metrics, settings.host_requirements)
     before = host.up if host.is_up else None
     return HostUp(
         host=metrics.host,
@@ -43,7 +44,7 @@ def up_fact(
         reach="direct" if metrics.address else "none",
         disconnects_ms=disconnects_ms,
         slots=slots_for(spec, len(metrics.maps), settings.host_requirements, before.slots if before else None),
-        draining=host.drain is not None and host.drain.draining,
+        draining=draining,
         trust=trust,
         ready_maps=sorted(name for name, report in metrics.maps.items() if report.state == "ready" and name not in failed),
         failed_maps=sorted(failed),

@@ -1,6 +1,7 @@
 """services/registry/observed: of claimed and observed the larger; echoes few, spread, and never in two minds."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -150,7 +151,7 @@ def test_a_host_is_asked_quickly_at_first_and_then_seldom() -> None:
         asked_ms.append(now_ms)
         observed.on_echo(check, True, now_ms)
 
-    waits_ms = [later - earlier for earlier, later in zip(asked_ms, asked_ms[1:], strict=False)]
+    waits_ms = [later - earlier for earlier, later in pairwise(asked_ms)]
 
     assert waits_ms == [ECHO_FIRST_MS, ECHO_FIRST_MS, ECHO_MS, ECHO_MS]
 
