@@ -28,6 +28,7 @@ from libs.events import (
 from libs.hosting.effects import Append, Ask, Effect, Outcome, Probe, Say
 from libs.hosting.world import Host, World
 from services.registry.brake import MassDeathBrake
+from services.registry.calm import Calm
 from services.registry.connections import Connection, Connections, Told
 from services.registry.judging import Judging
 from services.registry.observed import ECHO_TIMEOUT_MS, Observed
@@ -58,6 +59,7 @@ class Registry:
         self._settings, self._name = settings, name
         self._presences: dict[HostId, Presence] = {}
         self._dirty: set[HostId] = set()
+        self._calm: dict[HostId, Calm | None] = {}
         self._watch = Watch(settings, self._presences)
         self._writes = Writes(self.world)
         self._observed = Observed()
@@ -136,7 +138,9 @@ class Registry:
             self._playing.bind(host, metrics.account_id, now_ms)
         elif heard is Heard.LOUD:
             presence.live(now_ms)
-        if heard is Heard.COUNTS or before != (speech.is_loud(now_ms), speech.is_out(now_ms), speech.is_doubled(now_ms)):
+        calm = self._calm.get(host) if heard is Heard.COUNTS else None
+        counts = heard is Heard.COUNTS and (calm is None or not calm.holds(metrics, now_ms))
+        if counts or before != (speech.is_loud(now_ms), speech.is_out(now_ms), speech.is_doubled(now_ms)):
             self._dirty.add(host)
         self._watch.look_at(host)
 
@@ -160,7 +164,8 @@ class Registry:
 
     def on_reply(self, ask: Ask, reply: Reply | None, now_ms: int) -> None:
         if isinstance(ask.request, HostCheck):
-            self._observed.on_echo(ask.request, reply is not None, now_ms)
+            if self._observed.on_echo(ask.request, reply is not None, now_ms):
+                self._dirty.add(ask.request.host)
         else:
             self._dirty.update(self._playing.on_online(reply if isinstance(reply, PlayersOnlineReply) else None, now_ms))
 
@@ -197,10 +202,18 @@ class Registry:
             if (presence := self._presences.get(host_id)) is None:
                 continue
             if not self._watch.seems_dead(host_id, now_ms):
-                if self._writes.may_write(host_id):
-                    host = self.world.host(host_id)
-                    yield from self._say(host, self._judging.judge(host, presence, self._holds_maps(host_id), now_ms), now_ms)
-                yield from self._orders.due(presence, self._lease, now_ms)
+                yield from self._judge(self.world.host(host_id), presence, now_ms)
+            else:
+                self._calm[host_id] = None
+
+    def _judge(self, host: Host, presence: Presence, now_ms: int) -> Iterator[Effect]:
+        fact, may_write, ordered = None, self._writes.may_write(host.id), presence.ordered_since_ms
+        if may_write:
+            fact = self._judging.judge(host, presence, self._holds_maps(host.id), now_ms)
+            yield from self._say(host, fact, now_ms)
+        yield from self._orders.due(presence, self._lease, now_ms)
+        steady = may_write and fact is None and not presence.notes and presence.ordered_since_ms.keys() == ordered.keys()
+        self._calm[host.id] = self._judging.calm(host, presence, now_ms) if steady else None
 
     def _deaths(self, now_ms: int) -> Iterator[Effect]:
         """Hosts whose time is up and that are dead indeed."""
@@ -253,6 +266,7 @@ class Registry:
     def _forget_or_watch(self, host: Host, now_ms: int) -> None:
         if not host.is_up and now_ms - self._watch.heard_ms(host.id) >= FORGET_MS:
             self._presences.pop(host.id, None)
+            self._calm.pop(host.id, None)
             self._observed.forget(host.id)
             self._playing.unbind(host.id)
         else:

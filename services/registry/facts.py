@@ -3,10 +3,12 @@
 from hashlib import blake2b
 from ipaddress import ip_address
 
+import msgspec
+
 from libs.config import Settings
-from libs.events import HostMetrics, HostSpec, HostUp, MapName
+from libs.events import HostMetrics, HostSpec, HostUp, MapName, Region
 from libs.hosting.eligibility import Unmet, disconnects_last_hour, slots_for, unmet_requirements
-from libs.hosting.score import PPM, latency_term, static_terms
+from libs.hosting.score import PPM, VPS_REGION, latency_term, static_terms
 from libs.hosting.world import Host
 
 SLACK = 0.05
@@ -65,8 +67,17 @@ def is_material(before: HostUp, after: HostUp, settings: Settings) -> bool:
         return True
     return any(
         abs(latency_term(before, region, settings) - latency_term(after, region, settings)) > TERM_MOVED
-        for region in before.spec.region_rtt_ms.keys() | after.spec.region_rtt_ms.keys()
+        for region in weighed_regions(before, after)
     )
+
+
+def weighed_regions(before: HostUp, after: HostUp) -> set[Region]:
+    """Regions whose players may see a difference; those of no known region among them."""
+    return {VPS_REGION, *before.spec.region_rtt_ms, *after.spec.region_rtt_ms}
+
+
+def up_with(up: HostUp, spec: HostSpec) -> HostUp:
+    return msgspec.structs.replace(up, spec=spec)
 
 
 def network_of(address: str | None) -> str:

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from libs.config import Settings
-from libs.events import HostDown, HostUp
+from libs.events import HostDown, HostSpec, HostUp
 from libs.events.hosts import DISCONNECTS_KEPT
 from libs.hosting.eligibility import accepted_spec
 from libs.hosting.world import Host
+from services.registry.calm import Calm, calm_of
 from services.registry.facts import is_material, unmet_of, up_fact
 from services.registry.observed import Observed
 from services.registry.orders import failed_maps
@@ -34,7 +35,7 @@ class Judging:
         holds_maps: it serves or backs some."""
         metrics, settings = presence.metrics, self.settings
         disconnects_ms = self._disconnects(host)
-        spec = self.observed.spec(host.id, accepted_spec(metrics, settings.host_requirements), now_ms)
+        spec = self.spec(presence, now_ms)
         unmet = unmet_of(host, spec, disconnects_ms, now_ms, settings)
         presence.notes = [str(item) for item in unmet]
         if metrics.leaving:
@@ -56,6 +57,16 @@ class Judging:
         if not host.is_up or host.up is None or is_material(host.up, fact, settings):
             return fact
         return None
+
+    def spec(self, presence: Presence, now_ms: int) -> HostSpec:
+        """As accepted: the worst allowed where nothing was measured, what was observed where that is worse than claimed."""
+        metrics = presence.metrics
+        return self.observed.spec(metrics.host, accepted_spec(metrics, self.settings.host_requirements), now_ms)
+
+    def calm(self, host: Host, presence: Presence, now_ms: int) -> Calm | None:
+        """Of a host of which nothing was to be said now."""
+        spec, until_ms = self.spec(presence, now_ms), self.playing.until_ms(host.id, now_ms)
+        return calm_of(host, presence, spec, until_ms=until_ms, now_ms=now_ms, settings=self.settings)
 
     def down(self, host: Host, reason: DownReason, detail: str, now_ms: int) -> HostDown | None:
         """None where it is down already."""

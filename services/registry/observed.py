@@ -99,11 +99,12 @@ class Observed:
             way.asked_ms = now_ms
             yield HostCheck(host=host, at_ms=now_ms, kind=CheckKind.PRESENCE, nonce=f"{self._number:016x}")
 
-    def on_echo(self, check: HostCheck, answered: bool, now_ms: int) -> None:
-        """answered: with whatever proof; that is the validator's business."""
+    def on_echo(self, check: HostCheck, answered: bool, now_ms: int) -> bool:
+        """Whether something else counts now. answered: with whatever proof; that is the validator's business."""
         self._in_flight -= 1
         if (way := self._ways.get(check.host)) is None or way.asked_ms != check.at_ms:
-            return
+            return False
+        before_ms = way.echo_ms
         if answered:
             way.echoes_ms = [*way.echoes_ms[1 - ECHOES :], now_ms - check.at_ms]
             known = len(way.echoes_ms) >= ECHOES_MIN
@@ -112,6 +113,7 @@ class Observed:
         else:
             wait_ms = ECHO_UNANSWERED_MS
         self._ask_at(check.host, now_ms + wait_ms)
+        return way.echo_ms != before_ms
 
     def _ask_at(self, host: HostId, due_ms: int) -> None:
         self._ways[host].due_ms = due_ms

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from typing import Literal
 
 from libs.events import Event, HostId, MapEnter, MapLeave, PlayersOnline, PlayersOnlineReply
+from libs.hosting.world import FOREVER_MS
 
 GRACE_MS = 60_000
 """A player whose client crashed, or who changes characters, is back within a minute; moving his maps twice would cost more."""
@@ -80,6 +81,12 @@ class Playing:
         if account is None or not self._known or now_ms - self._left_ms.get(account, now_ms) < GRACE_MS:
             return "away"
         return "gone"
+
+    def until_ms(self, host: HostId, now_ms: int) -> int:
+        """When its standing changes though nobody says anything: the end of its grace."""
+        if self.standing(host, now_ms) != "away" or not self._known or (account := self._account_of.get(host)) is None:
+            return FOREVER_MS
+        return self._left_ms.get(account, now_ms) + GRACE_MS
 
     def on_gap(self, now_ms: int) -> None:
         """We, or the bus, were away: ask anew."""
