@@ -13,7 +13,7 @@ from services.registry.calm import Calm
 from services.registry.judging import Judging
 from services.registry.playing import GRACE_MS
 from tests.unit.builders import EU, T0, US, assign, drain, enter, host_down, leave, verdict
-from tests.unit.registry_bench import Bench, report
+from tests.unit.registry_bench import SILENCE_MS, Bench, report
 
 WALKS = {
     "cpu_ghz": (2.6, 3.6),
@@ -165,6 +165,20 @@ def test_a_heartbeat_that_may_change_something_is_judged_at_once(change: dict[st
     bench.beat(**change)
 
     assert judged != []
+
+
+def test_a_host_called_dead_too_early_is_up_again_with_its_next_heartbeat() -> None:
+    bench = Bench()
+    bench.beat()
+    bench.log.say(assign("m1", "h1"))
+    bench.beat_for(3_000, "h1", maps={"m1": report()})
+    before = len(bench.ups)
+    bench.wait(SILENCE_MS)
+    assert [down.reason for down in bench.downs] == ["silent"]
+
+    bench.beat(maps={"m1": report()})
+
+    assert len(bench.ups) == before + 1
 
 
 def test_the_end_of_a_grace_is_not_slept_through() -> None:
