@@ -96,6 +96,17 @@ async def moves(scale: Scale) -> list[Proof]:
     return [passed, *_judged(figures, "orderly move, hold to load-end", {0.99: 100.0})]
 
 
+async def door(scale: Scale) -> list[Proof]:
+    what = "hosts judged when their players enter a map, by what was observed of them"
+    passed, figures = await _measured(scale, what, "200 enters, every host up", "tests/nats/test_registry_door.py")
+    return [passed, *_judged(figures, "map.enter to host.up", {0.99: 100.0})]
+
+
+async def false_deaths(scale: Scale) -> list[Proof]:
+    what = "500 agents, the CPU taken by something else for 10 min; the registry stopped for 5 s"
+    return [await _tests(scale, what, "0 hosts called dead", "tests/nats/test_false_deaths.py")]
+
+
 async def bridge_kills(scale: Scale) -> list[Proof]:
     what = "kill -9 of the bridge while players play, and of a relay"
     return [await _tests(scale, what, "50 kills, nobody disconnected, every save passed", "tests/rathena/test_realm_kills.py")]
@@ -234,6 +245,8 @@ ROWS: tuple[Row, ...] = (
     Row("deaths", "deaths of hosts", deaths),
     Row("moves", "orderly moves", moves),
     Row("bridge", "bridge and relay kills", bridge_kills),
+    Row("door", "hosts judged at the door", door),
+    Row("false-deaths", "false deaths", false_deaths),
     Row("storms", "storms on bridge and relay", storms),
     Row("chaos", "simulation of the bridge", chaos),
     Row("speed", "speed beside the bare pipeline", speed),
