@@ -21,7 +21,7 @@ UP_READY_S = 5.0
 UPS = 5
 HOUR_S = 3_600
 STORMS_S = 600
-WITH_TARGETS = ("enter", "down", "start", "bridge")
+WITH_TARGETS = ("enter", "down", "start", "heartbeats", "fleet", "bridge")
 """Benches with figures that have a target."""
 KAFRA = (sys.executable, "-m", "services.ops")
 
@@ -94,6 +94,17 @@ async def moves(scale: Scale) -> list[Proof]:
     what = "50 players moved in order: promotion, drain, back"
     passed, figures = await _measured(scale, what, "nobody disconnected, nothing lost", "tests/rathena/test_realm_moves.py")
     return [passed, *_judged(figures, "orderly move, hold to load-end", {0.99: 100.0})]
+
+
+async def door(scale: Scale) -> list[Proof]:
+    what = "hosts judged when their players enter a map, by what was observed of them"
+    passed, figures = await _measured(scale, what, "200 enters, every host up", "tests/nats/test_registry_door.py")
+    return [passed, *_judged(figures, "map.enter to host.up", {0.99: 100.0})]
+
+
+async def false_deaths(scale: Scale) -> list[Proof]:
+    what = "500 agents, the CPU taken by something else for 10 min; the registry stopped for 5 s"
+    return [await _tests(scale, what, "0 hosts called dead", "tests/nats/test_false_deaths.py")]
 
 
 async def bridge_kills(scale: Scale) -> list[Proof]:
@@ -234,6 +245,8 @@ ROWS: tuple[Row, ...] = (
     Row("deaths", "deaths of hosts", deaths),
     Row("moves", "orderly moves", moves),
     Row("bridge", "bridge and relay kills", bridge_kills),
+    Row("door", "hosts judged at the door", door),
+    Row("false-deaths", "false deaths", false_deaths),
     Row("storms", "storms on bridge and relay", storms),
     Row("chaos", "simulation of the bridge", chaos),
     Row("speed", "speed beside the bare pipeline", speed),

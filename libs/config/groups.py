@@ -212,3 +212,4 @@ class Relay(Group):
     hold_timeout_s: Whole = between(1, 600, 30)
     connect_timeout_ms: Whole = between(50, 60000, 1000)
     proxy_protocol: Flag = False
+    report_rtt: Flag = True

@@ -10,24 +10,30 @@ from libs.config import Settings
 from libs.events import (
     Event,
     Fact,
+    HostCheck,
     HostDown,
     HostId,
     HostLost,
     HostMetrics,
+    HostRtt,
     HostUp,
     MapAssign,
     NodeName,
     OpsAlert,
     OpsEnroll,
+    PlayersOnlineReply,
     Reply,
     Stream,
 )
 from libs.hosting.effects import Append, Ask, Effect, Outcome, Probe, Say
 from libs.hosting.world import Host, World
 from services.registry.brake import MassDeathBrake
+from services.registry.calm import Calm
 from services.registry.connections import Connection, Connections, Told
 from services.registry.judging import Judging
+from services.registry.observed import ECHO_TIMEOUT_MS, Observed
 from services.registry.orders import Orders
+from services.registry.playing import ONLINE_TIMEOUT_MS, Playing
 from services.registry.presence import Death, Presence
 from services.registry.speech import Heard
 from services.registry.watch import Watch
@@ -53,9 +59,13 @@ class Registry:
         self._settings, self._name = settings, name
         self._presences: dict[HostId, Presence] = {}
         self._dirty: set[HostId] = set()
+        self._calm: dict[HostId, Calm | None] = {}
         self._watch = Watch(settings, self._presences)
         self._writes = Writes(self.world)
-        self._judging = Judging(settings, 0 if settings.general.persistent_hosts else started_ms)
+        self._observed = Observed()
+        self._playing = Playing(settings.general.hosts_must_play)
+        history_from_ms = 0 if settings.general.persistent_hosts else started_ms
+        self._judging = Judging(settings, history_from_ms, self._observed, self._playing)
         self._brake = MassDeathBrake()
         self._connections = Connections()
         self._orders = Orders(settings, self.world)
@@ -78,13 +88,18 @@ class Registry:
         """Heartbeats may have been missed (paused, disconnected): listen anew before calling anyone dead."""
         self._watch.listen_anew(now_ms)
         self._connections.forget_all()
+        self._playing.on_gap(now_ms)
 
     def on_caught_up(self, now_ms: int) -> None:
         self._caught_up = True
+        self._playing.begin(now_ms)
         self._watch.listen_anew(now_ms)
         self._look_at_all()
 
-    def on_fact(self, fact: Fact, now_ms: int) -> None:  # noqa: ARG002
+    def on_fact(self, fact: Fact, now_ms: int) -> None:
+        if fact.stream is Stream.MAPS:  # judged at the door
+            self._dirty.update(self._playing.on_movement(fact.event, now_ms))
+            return
         if fact.stream is Stream.ASSIGNMENTS and isinstance(fact.event, MapAssign):
             before = self.world.map(fact.event.map).assign
             self.world.apply(fact)
@@ -107,6 +122,8 @@ class Registry:
         elif isinstance(event, HostLost) and (presence := self._presences.get(event.host)) is not None:
             presence.lost_ms = now_ms
             self._watch.look_at(event.host)
+        elif isinstance(event, HostRtt) and self._observed.on_rtt(event, now_ms):
+            self._dirty.add(event.host)
 
     def _on_metrics(self, metrics: HostMetrics, now_ms: int) -> None:
         host = metrics.host
@@ -114,14 +131,18 @@ class Registry:
             if len(self._presences) >= HOSTS_MAX:
                 return
             presence = self._presences[host] = Presence(metrics, now_ms, self._settings.monitoring.heartbeat_idle_ms)
+            self._observed.meet(host, now_ms)
         speech = presence.speech
         before = (speech.is_loud(now_ms), speech.is_out(now_ms), speech.is_doubled(now_ms))
         heard = speech.take(metrics, self._connections.count(host), now_ms, self._settings)
         if heard is Heard.COUNTS:
             presence.hear(metrics, now_ms)
+            self._playing.bind(host, metrics.account_id, now_ms)
         elif heard is Heard.LOUD:
             presence.live(now_ms)
-        if heard is Heard.COUNTS or before != (speech.is_loud(now_ms), speech.is_out(now_ms), speech.is_doubled(now_ms)):
+        calm = self._calm.get(host) if heard is Heard.COUNTS else None
+        counts = heard is Heard.COUNTS and (calm is None or not calm.holds(metrics, now_ms))
+        if counts or before != (speech.is_loud(now_ms), speech.is_out(now_ms), speech.is_doubled(now_ms)):
             self._dirty.add(host)
         self._watch.look_at(host)
 
@@ -144,7 +165,11 @@ class Registry:
         self._watch.on_probed(answered, now_ms)
 
     def on_reply(self, ask: Ask, reply: Reply | None, now_ms: int) -> None:
-        """The registry asks nobody yet."""
+        if isinstance(ask.request, HostCheck):
+            if self._observed.on_echo(ask.request, reply is not None, now_ms):
+                self._dirty.add(ask.request.host)
+        else:
+            self._dirty.update(self._playing.on_online(reply if isinstance(reply, PlayersOnlineReply) else None, now_ms))
 
     def on_settled(self, write: Append, outcome: Outcome, now_ms: int) -> None:  # noqa: ARG002
         if (host := getattr(write.event, "host", None)) is not None:
@@ -155,9 +180,18 @@ class Registry:
         if now_ms - self._last_step_ms >= GAP_MS:
             self.on_gap(now_ms)
         self._last_step_ms = now_ms
+        asks = self._asks(now_ms)
         if not self.active:
-            return []
-        return [*self._deaths(now_ms), *self._judge_dirty(now_ms)]
+            return list(asks)
+        return [*self._deaths(now_ms), *self._judge_dirty(now_ms), *asks]
+
+    def _asks(self, now_ms: int) -> Iterator[Ask]:
+        """Every replica finds out for itself: who takes over knows already."""
+        if self._caught_up:
+            for check in self._observed.echoes(now_ms):
+                yield Ask(check, ECHO_TIMEOUT_MS)
+            if (question := self._playing.question(now_ms)) is not None:
+                yield Ask(question, ONLINE_TIMEOUT_MS)
 
     def _look_at_all(self) -> None:
         self._dirty.update(self._presences)
@@ -170,15 +204,21 @@ class Registry:
             if (presence := self._presences.get(host_id)) is None:
                 continue
             if not self._watch.seems_dead(host_id, now_ms):
-                if self._writes.may_write(host_id):
-                    yield from self._judge(self.world.host(host_id), presence, now_ms)
-                yield from self._orders.due(presence, self._lease, now_ms)
+                yield from self._judge(self.world.host(host_id), presence, now_ms)
+            else:
+                self._calm[host_id] = None
 
     def _judge(self, host: Host, presence: Presence, now_ms: int) -> Iterator[Effect]:
-        before = presence.faults
-        yield from self._say(host, self._judging.judge(host, presence, self._holds_maps(host.id), now_ms), now_ms)
-        for word in sorted(presence.faults.keys() - before.keys()):
-            yield from self._alert(host.id, word, presence.faults[word], now_ms)
+        fact, may_write, ordered = None, self._writes.may_write(host.id), presence.ordered_since_ms
+        if may_write:
+            before = presence.faults
+            fact = self._judging.judge(host, presence, self._holds_maps(host.id), now_ms)
+            yield from self._say(host, fact, now_ms)
+            for word in sorted(presence.faults.keys() - before.keys()):
+                yield from self._alert(host.id, word, presence.faults[word], now_ms)
+        yield from self._orders.due(presence, self._lease, now_ms)
+        steady = may_write and fact is None and not presence.notes and presence.ordered_since_ms.keys() == ordered.keys()
+        self._calm[host.id] = self._judging.calm(host, presence, now_ms) if steady else None
 
     def _deaths(self, now_ms: int) -> Iterator[Effect]:
         """Hosts whose time is up and that are dead indeed."""
@@ -225,6 +265,9 @@ class Registry:
     def _forget_or_watch(self, host: Host, now_ms: int) -> None:
         if not host.is_up and now_ms - self._watch.heard_ms(host.id) >= FORGET_MS:
             self._presences.pop(host.id, None)
+            self._calm.pop(host.id, None)
+            self._observed.forget(host.id)
+            self._playing.unbind(host.id)
         else:
             self._watch.look_at(host.id, at_least_ms=now_ms + (1 if host.is_up else RETRY_MS))
 

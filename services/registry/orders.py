@@ -24,10 +24,8 @@ class Orders:
         """The order for this host, if it is new, not obeyed, or long ago."""
         order = self._order(presence, lease, now_ms)
         last, age_ms = presence.order, now_ms - presence.order_ms
-        if last is not None and _same(last, order) and last.lease == lease:
-            obeyed = presence.obeys(last)
-            if age_ms < (REPEAT_MS if obeyed else REPEAT_UNOBEYED_MS):
-                return
+        if last is not None and _same(last, order) and last.lease == lease and age_ms < repeat_ms(presence):
+            return
         presence.order, presence.order_ms = order, now_ms
         presence.interval_ms = max(presence.interval_ms, order.interval_ms)
         ordered = {(name, item.tenure) for name, item in order.maps.items()}
@@ -68,6 +66,16 @@ class Orders:
             if rank < self._settings.failover.warm_backups:
                 maps[name] = OrderedMap(tenure=self._world.map(name).tenure, role="backup")
         return maps
+
+
+def repeat_ms(presence: Presence) -> int:
+    """How long after the last order it is said again."""
+    return REPEAT_MS if presence.order is not None and presence.obeys(presence.order) else REPEAT_UNOBEYED_MS
+
+
+def start_deadlines_ms(presence: Presence, settings: Settings) -> list[int]:
+    """When each ordered map has to be ready."""
+    return [since_ms + settings.failover.start_timeout * 1000 for since_ms in presence.ordered_since_ms.values()]
 
 
 def failed_maps(presence: Presence, now_ms: int, settings: Settings) -> set[MapName]:

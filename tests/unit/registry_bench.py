@@ -1,6 +1,7 @@
 """A registry driven as a shell drives it, by a hand-wound clock; for the tests of services/registry."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,9 @@ from libs.events import (
     MapReport,
     NodeName,
     Region,
+    Reply,
 )
-from libs.hosting.effects import Append, Committed, Outcome, Probe, Refused, Say
+from libs.hosting.effects import Append, Ask, Committed, Outcome, Probe, Refused, Say
 from services.registry.core import Registry
 from tests.unit.builders import T0, Log, rules
 
@@ -44,9 +46,20 @@ class Connection:
 
 
 class Bench:
-    """A registry, its log and its clock. `up`, `down`, `orders`: what it has said, oldest first."""
+    """A registry, its log and its clock. `up`, `down`, `orders`: what it has said, oldest first. answer: what becomes of an
+    `Ask`, after answers_after_ms; nobody answers by default."""
 
-    def __init__(self, *, active: bool = True, **groups: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        *,
+        active: bool = True,
+        answer: Callable[[Ask], Reply | None] = lambda _: None,
+        answers_after_ms: int = 0,
+        **groups: dict[str, Any],
+    ) -> None:
+        self.answer, self._answers_after_ms = answer, answers_after_ms
+        self.asked: list[Ask] = []
+        self._replies: list[tuple[int, Ask]] = []
         groups.setdefault("monitoring", {"heartbeat_idle_ms": IDLE_MS, "heartbeat_busy_ms": BUSY_MS})
         self.settings: Settings = rules(**groups)
         self.now_ms = T0
@@ -80,7 +93,14 @@ class Bench:
         end_ms = self.now_ms + duration_ms
         while self.now_ms < end_ms:
             self.now_ms = min(end_ms, self.now_ms + STEP_MS)
+            self._answer()
             self.step()
+
+    def _answer(self) -> None:
+        for due_ms, ask in list(self._replies):
+            if due_ms <= self.now_ms:
+                self._replies.remove((due_ms, ask))
+                self.registry.on_reply(ask, self.answer(ask), self.now_ms)
 
     def step(self) -> None:
         """As a shell does: again at once where the bus has answered a probe."""
@@ -111,6 +131,9 @@ class Bench:
                 self.probes += 1
                 if self.answers is not None:
                     self.registry.on_probed(effect, self.answers, self.now_ms)
+            elif isinstance(effect, Ask):
+                self.asked.append(effect)
+                self._replies.append((self.now_ms + self._answers_after_ms, effect))
 
     def settle(self, write: Append, outcome: Outcome | None = None) -> None:
         """None: it is committed."""
