@@ -18,6 +18,7 @@ from libs.bus.connection import (
 )
 from libs.bus.errors import AuthorizationFailed, BusUnavailable
 from libs.bus.guard import end
+from libs.identity.keys import BadKey, check_private
 
 FIRST_WAIT_S = 0.1
 """Between attempts until the first connect."""
@@ -94,7 +95,7 @@ def read_credentials(path: Path) -> dict[str, str]:
     with # are comments.
 
     Raises:
-        AuthorizationFailed: no such file, or none of these in it. Its content is not repeated.
+        AuthorizationFailed: no such file, none of these in it, or a seed that others may read. Its content is not repeated.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -104,6 +105,10 @@ def read_credentials(path: Path) -> dict[str, str]:
         return {"user_credentials": str(path)}
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if len(lines) == 1 and lines[0].startswith("SU") and ":" not in lines[0]:
+        try:
+            check_private(path)
+        except BadKey as error:
+            raise AuthorizationFailed(str(error)) from None
         return {"nkeys_seed_str": lines[0]}
     if len(lines) == 1 and all(parts := lines[0].partition(":")):
         return {"user": parts[0], "password": parts[2]}

@@ -59,6 +59,7 @@ class EmbeddedServer:
         self.name = name
         self._users, self._extra_config = users, extra_config
         self._process: subprocess.Popen[bytes] | None = None
+        self._ready = False
 
     @property
     def url(self) -> str:
@@ -85,8 +86,10 @@ class EmbeddedServer:
         """
         assert not self.running, "already started"
         binary = find_binary()
+        self._ready = False
         lock = self._lock()
         try:
+            users = self._users
             config = self._prepare()
             self._process = subprocess.Popen(  # noqa: ASYNC220 - 2 ms, and it must be this very thread
                 [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), binary, "-c", str(config)],
@@ -101,6 +104,9 @@ class EmbeddedServer:
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 self.port = await self._ready_port()
+            self._ready = True
+            if self._users is not users:
+                self._signal_reload()
         except TimeoutError:
             self.kill()
             raise ServerFailed(f"nats-server was not ready within {START_TIMEOUT_S:g} s\n{self.log_tail()}") from None
@@ -141,8 +147,12 @@ class EmbeddedServer:
         assert self._users is not None, "no_auth_user cannot be reloaded"
         self._users = users
         self._write_config()
-        if self._process is not None:
-            self._process.send_signal(signal.SIGHUP)
+        if self._ready and self.running:  # before, it would end the process; `start` sees to it
+            self._signal_reload()
+
+    def _signal_reload(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
 
     def _prepare(self) -> Path:
         ports = self.store / "ports"
@@ -173,9 +183,11 @@ jetstream {{ store_dir: {json.dumps(str(self.store))} }}
 {accounts_config(self._users)}
 {self._extra_config}
 """
-        config.touch(mode=0o600)  # it may hold passwords
-        config.chmod(0o600)
-        config.write_text(text, encoding="utf-8")
+        fresh = config.with_name(config.name + ".new")  # whole at any moment: the server may be reading it
+        fresh.touch(mode=0o600)  # it may hold passwords
+        fresh.chmod(0o600)
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(config)
         return config
 
     def _lock(self) -> int:

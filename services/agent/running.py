@@ -7,6 +7,7 @@ import sys
 from libs.bus.nats import connect
 from libs.config import ConfigError
 from libs.events import HostId, Region
+from libs.identity.permissions import inbox_prefix
 from libs.runtime.clock import Clock
 from libs.runtime.service import EXIT_FINDING, notify_ready, run_loop, stop_on_signals
 from libs.runtime.telemetry import start_logging
@@ -18,6 +19,7 @@ from services.agent.shell import AgentShell
 
 EXAMPLES = """commands:
   run      this machine as a host (also without a command)
+  enroll   make this host's key; once, before the first run
 
 examples:
   kafra agent --nats nats://play.example.org:4222 --host-id my_pc --seed my_pc.seed --account 2000001
@@ -84,7 +86,7 @@ async def life(settings: AgentSettings) -> int:
         settings.url,
         name=settings.host_id,
         credentials=settings.seed,
-        inbox_prefix=f"_INBOX_{settings.host_id}",
+        inbox_prefix=inbox_prefix(settings.host_id),
     )
     try:
         identity = Identity(HostId(settings.host_id), settings.account_id, Region(settings.region))

@@ -5,7 +5,7 @@ Exit codes: 0 done, 1 a finding, 2 usage, 3 nothing answers.
 
 import typer
 
-from services.ops.commands import checking, looking, rathena, running, telling
+from services.ops.commands import checking, enrolling, looking, rathena, running, telling
 
 app = typer.Typer(
     name="kafra",
@@ -21,12 +21,12 @@ app.command()(running.serve)
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
 )(running.agent)
-app.command()(looking.hosts)
 app.command()(looking.maps)
 app.command()(looking.events)
 app.command()(looking.explain)
 app.command()(telling.drain)
 app.command()(telling.ban)
+app.add_typer(enrolling.hosts_group, name="hosts")
 app.add_typer(checking.replay_group, name="replay")
 app.add_typer(checking.config_group, name="config")
 app.add_typer(rathena.rathena_group, name="rathena")

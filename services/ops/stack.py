@@ -15,6 +15,7 @@ from libs.bus.errors import ServerFailed
 from libs.config import load
 from libs.identity.accounts import User
 from libs.link.tls import BRIDGE, RELAY, identities
+from services.ops.keeper import HostUsers
 from services.ops.supervisor import Child, Supervisor
 
 SERVICES = ("registry", "scorer", "failover", "validator")
@@ -53,7 +54,9 @@ class Stack:
         if not options.open:
             self.credentials, own = _own_user(options.store)
             users = [own]
+        self._own_users = users or []
         self.server = EmbeddedServer(options.store / "nats", port=options.port, host=options.listen, users=users)
+        self.host_users: HostUsers | None = None
         self.supervisor: Supervisor | None = None
         self.server_restarts = 0
         self._watching: asyncio.Task[None] | None = None
@@ -74,6 +77,8 @@ class Stack:
             await self.server.start()
         except ServerFailed as error:
             raise ServerFailed(_in_one_line(str(error), self.options.port)) from None
+        if self.credentials is not None:
+            self.host_users = HostUsers(self.server, self._own_users, self.url, self.credentials)
         children = [
             Child(f"{service}-{number}", [sys.executable, "-m", f"services.{service}"], self.environ())
             for service in self.options.only
@@ -81,9 +86,11 @@ class Stack:
         ]
         self.supervisor = Supervisor(children, self.options.store / "log" if self.options.log_files else None)
         try:
+            if self.host_users is not None:
+                await self.host_users.start()
             await self.supervisor.start()
         except BaseException:
-            await self.server.stop()
+            await self._end_server()
             raise
         _run_file(self.options.store).write_text(
             json.dumps(
@@ -127,6 +134,11 @@ class Stack:
             await asyncio.gather(self._watching, return_exceptions=True)
         if self.supervisor is not None:
             await self.supervisor.stop()
+        await self._end_server()
+
+    async def _end_server(self) -> None:
+        if self.host_users is not None:
+            await self.host_users.stop()
         await self.server.stop()
 
     async def _watch_server(self) -> None:
