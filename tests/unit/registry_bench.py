@@ -61,6 +61,8 @@ class Bench:
         self.asked: list[Ask] = []
         self._replies: list[tuple[int, Ask]] = []
         groups.setdefault("monitoring", {"heartbeat_idle_ms": IDLE_MS, "heartbeat_busy_ms": BUSY_MS})
+        failover = {"silence_ms": SILENCE_MS, "suspicion_ms": SUSPICION_MS}
+        groups["failover"] = failover | groups.get("failover", {})
         self.settings: Settings = rules(**groups)
         self.now_ms = T0
         self.registry = Registry(self.settings, name=NodeName("registry-1"), started_ms=T0)
