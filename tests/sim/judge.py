@@ -146,6 +146,8 @@ class Judge:
         busy_ms, most_ms = rules.monitoring.heartbeat_busy_ms, rules.failover.silence_ms
         least_ms = busy_ms + int(0.75 * max(0, most_ms - busy_ms))  # of a host that was never late
         needed_ms = least_ms if event.reason == "silent" else rules.failover.suspicion_ms
+        if event.reason == "lost" and host.touched_us >= heard_us:
+            needed_ms = 0  # its connection and its link may both have ended since
         if silence_ms + 1 < needed_ms:
             text = f"{by} calls {event.host} dead ({event.reason}) after {silence_ms} ms of silence, not {needed_ms}"
             raise Violation("false_death", text)

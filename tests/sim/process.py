@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from libs.events import Event, Fact, HostId, HostMetrics, NodeName, Reply, Stream
 from libs.hosting.effects import Append, Ask, Core, Outcome, Probe, Probing
@@ -17,11 +17,18 @@ from tests.sim.client import Lease
 from tests.sim.clock import MS, START_MS
 from tests.sim.network import Link
 from tests.sim.parts import Parts
+from tests.sim.server import Connection
 
 TICK_US = 50 * MS
 """As TICK_S of libs/runtime/shell.py."""
 STEP_US = 400
 """What a batch of inputs takes until its step, at most."""
+
+
+class Watching(Protocol):
+    """A core that is told of connections."""
+
+    def on_connection(self, connection: Connection, now_ms: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,7 @@ class Kind:
     hears: tuple[type[Event], ...]
     lease: bool
     make_core: Callable[[NodeName, int], Core]
+    watches: bool = False
 
 
 class Process:
@@ -132,6 +140,9 @@ class Process:
     def receive_fact(self, fact: Fact) -> None:
         self.handle(self._fold, fact)
 
+    def receive_connection(self, connection: Connection) -> None:
+        self.handle(self._input, cast(Watching, self.core).on_connection, connection)
+
     def _hear(self, event: Event) -> None:
         if isinstance(event, HostMetrics):
             self.heard_us.setdefault(event.host, deque(maxlen=8)).append(self.parts.clock.now_us)
@@ -164,6 +175,8 @@ class Process:
         self._targets.clear()
         for event_type in self.kind.hears:
             link.send("up", server.subscribe, self, event_type)
+        if self.kind.watches:
+            link.send("up", server.watch, self)
         for stream in self.kind.follows:
             after = self._positions.get(stream, 0) if self._caught_up else self._positions.get(stream)
             on_target = partial(self.handle, self._set_target, stream)

@@ -85,6 +85,7 @@ def kinds(settings: Settings, rng: random.Random) -> list[Kind]:
             (HostMetrics, HostLost, HostRtt),
             True,
             lambda name, now_ms: Registry(settings, name=name, started_ms=now_ms),
+            watches=True,
         ),
         Kind("scorer", streams, (), False, lambda name, _: DecidingCore(Scorer(settings), name=name, config=config)),
         Kind("failover", streams, (), False, lambda name, _: DecidingCore(Failover(settings), name=name, config=config)),
