@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from nats import errors
 
@@ -18,17 +20,20 @@ from libs.bus.connection import (
 )
 from libs.bus.errors import AuthorizationFailed, BusUnavailable
 from libs.bus.guard import end
+from libs.identity.certificates import BadCertificate, client_context, is_loopback
 from libs.identity.keys import BadKey, check_private
 
 FIRST_WAIT_S = 0.1
 """Between attempts until the first connect."""
+REFUSED_FOR_S = 0.5
+"""A server that reads its users anew refuses for a moment whom it knows well; one that goes on refusing means it."""
 _LOG = logging.getLogger(__name__)
 
 
 async def open_connection(
-    url: str, name: str, credentials: Path | str | None, inbox_prefix: str | None, timeout_s: float
+    url: str, name: str, credentials: Path | str | None, inbox_prefix: str | None, ca: Path | None, timeout_s: float
 ) -> Connection:
-    """url: one, or several of a cluster with commas between.
+    """url: one, or several of a cluster with commas between; tls:// and wss://, and any with a ca, are encrypted or fail.
 
     Raises:
         BusUnavailable: no server within timeout_s.
@@ -38,7 +43,12 @@ async def open_connection(
     if inbox_prefix:
         options["inbox_prefix"] = inbox_prefix
     connection = Connection()
-    refused: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    if (context := _encryption(url, ca)) is not None:
+        options["tls"] = context
+        connection.insist = True
+    loop = asyncio.get_running_loop()
+    refused: asyncio.Future[None] = loop.create_future()
+    refusals: list[float] = []
     failures: list[str] = [""]
 
     async def on_error(error: Exception) -> None:
@@ -47,8 +57,10 @@ async def open_connection(
             _LOG.error("NATS: %s", error, exc_info=error)
             return
         _LOG.debug("NATS: %r", error)
-        if "authorization violation" in str(error).lower() and not refused.done():
-            refused.set_result(str(error))
+        if "authorization violation" in str(error).lower():
+            refusals.append(loop.time())
+            if refusals[-1] - refusals[0] > REFUSED_FOR_S and not refused.done():
+                refused.set_result(None)
 
     attempt = asyncio.create_task(_connect(connection, url.split(","), name, on_error, options))
     waited: set[asyncio.Future[Any]] = {attempt, refused}
@@ -59,7 +71,8 @@ async def open_connection(
         return connection
     await end([attempt])
     await connection.close()
-    if refused.done():
+    if refused.done() or refusals:
+        refused.cancel()
         raise AuthorizationFailed(f"{_bare(url)} does not accept these credentials")
     refused.cancel()
     reason = failures[0] or (str(attempt.exception()) if attempt.done() and not attempt.cancelled() else "no answer")
@@ -113,6 +126,21 @@ def read_credentials(path: Path) -> dict[str, str]:
     if len(lines) == 1 and all(parts := lines[0].partition(":")):
         return {"user": parts[0], "password": parts[2]}
     raise AuthorizationFailed(f"credentials {path}: neither user:password, nor an nkey seed (SU...), nor a .creds file")
+
+
+def _encryption(url: str, ca: Path | None) -> ssl.SSLContext | None:
+    """
+    Raises:
+        AuthorizationFailed: the authority's file cannot be used.
+    """
+    servers = [urlsplit(part if "://" in part else f"nats://{part}") for part in url.split(",")]
+    if ca is None and not any(server.scheme in ("tls", "wss") for server in servers):
+        return None
+    strangers = [server.hostname or "" for server in servers if not is_loopback(server.hostname or "")]
+    try:
+        return client_context(ca, (strangers or ["localhost"])[0])
+    except BadCertificate as error:
+        raise AuthorizationFailed(str(error)) from None
 
 
 def _bare(url: str) -> str:

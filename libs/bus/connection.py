@@ -22,6 +22,7 @@ from nats.aio.client import Client, Server
 from nats.aio.subscription import Subscription
 from nats.protocol.parser import PERMISSIONS_ERR
 
+from libs.bus.dialing import Dialing
 from libs.bus.errors import BusUnavailable
 from libs.bus.guard import end, guarded, report
 from libs.bus.own import OwnWrites
@@ -68,7 +69,7 @@ class ApiError(BusUnavailable):
         self.description = description
 
 
-class Connection(Client):
+class Connection(Dialing):
     """See the module. `watchers` are called with True after each reconnect, with False when the connection breaks."""
 
     def __init__(self) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from libs.bus.errors import ServerFailed
 from libs.identity.accounts import ACCOUNT, User, accounts_config
+from libs.identity.certificates import ServerCertificate
 
 START_TIMEOUT_S = 10.0
 """Ready in 10 ms with an empty store, 1 s for each GB or so of a large one."""
@@ -40,7 +41,8 @@ with threads. The signal comes when the *thread* that started the child ends: st
 
 
 class EmbeddedServer:
-    """port 0: any free one, kept over `restart`. users: who may connect; None: anyone, without authorization. extra_config: a
+    """port 0: any free one, kept over `restart`. users: who may connect; None: anyone, without authorization. tls: everybody
+    must encrypt. websocket_port: for those who come by websocket, 0: any free one, None: nobody does. extra_config: a
     fragment of nats-server's configuration. name: of the server, unique in a cluster."""
 
     def __init__(
@@ -51,6 +53,8 @@ class EmbeddedServer:
         host: str = "127.0.0.1",
         name: str = "kafra",
         users: Sequence[User] | None = None,
+        tls: ServerCertificate | None = None,
+        websocket_port: int | None = None,
         extra_config: str = "",
     ) -> None:
         self.store = store.resolve()
@@ -58,12 +62,13 @@ class EmbeddedServer:
         self.port = port
         self.name = name
         self._users, self._extra_config = users, extra_config
+        self._tls, self.websocket_port = tls, websocket_port
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = False
 
     @property
     def url(self) -> str:
-        return f"nats://{self.host}:{self.port}"
+        return f"{'tls' if self._tls else 'nats'}://{self.host}:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -180,6 +185,7 @@ logfile_size_limit: 10MB
 logfile_max_num: 2
 ports_file_dir: {json.dumps(str(ports))}
 jetstream {{ store_dir: {json.dumps(str(self.store))} }}
+{self._listening()}
 {accounts_config(self._users)}
 {self._extra_config}
 """
@@ -189,6 +195,15 @@ jetstream {{ store_dir: {json.dumps(str(self.store))} }}
         fresh.write_text(text, encoding="utf-8")
         fresh.replace(config)
         return config
+
+    def _listening(self) -> str:
+        """Encryption, and the way in by websocket."""
+        files = {"cert_file": str(self._tls.certificate), "key_file": str(self._tls.key)} if self._tls is not None else None
+        lines = [f"tls: {json.dumps(files)}"] if files else []
+        if self.websocket_port is not None:
+            how = {"tls": files} if files else {"no_tls": True}
+            lines.append(f"websocket: {json.dumps({'host': self.host, 'port': self.websocket_port or -1, **how})}")
+        return "\n".join(lines)
 
     def _lock(self) -> int:
         """A locked file the child inherits: locked exactly as long as a server lives."""
@@ -209,8 +224,11 @@ jetstream {{ store_dir: {json.dumps(str(self.store))} }}
             if self._process.poll() is not None:
                 raise ServerFailed(f"nats-server ended with {self._process.returncode}\n{self.log_tail()}")
             with contextlib.suppress(OSError, ValueError, LookupError):
-                port = int(json.loads(found.read_text())["nats"][0].rsplit(":", 1)[1])
+                said = json.loads(found.read_text())
+                port = int(said["nats"][0].rsplit(":", 1)[1])
                 await self._greet(port)
+                if self.websocket_port is not None:
+                    self.websocket_port = int(said["websocket"][0].rsplit(":", 1)[1])
                 return port
             await asyncio.sleep(POLL_S)
 
@@ -219,7 +237,7 @@ jetstream {{ store_dir: {json.dumps(str(self.store))} }}
         Raises:
             OSError: not yet.
         """
-        host = "127.0.0.1" if self.host in ("", "0.0.0.0") else self.host
+        host = "127.0.0.1" if self.host in ("", "0.0.0.0", "::") else self.host
         reader, writer = await asyncio.open_connection(host, port)
         try:
             greeting = await reader.readline()

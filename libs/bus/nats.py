@@ -43,11 +43,13 @@ async def connect(
     name: str,
     credentials: Path | str | None = None,
     inbox_prefix: str | None = None,
+    ca: Path | None = None,
     on_lost: Callable[[str], None] | None = None,
     connect_timeout_s: float = 5.0,
 ) -> "NatsBus":
-    """url: nats://host:port, or several with commas. credentials: path of a file with `user:password`, an nkey seed, or a
-    .creds file. on_lost(reason): the log is not the one we followed; end and start again.
+    """url: nats://host:port, tls, ws or wss, or several with commas. credentials: path of a file with `user:password`, an nkey
+    seed, or a .creds file. ca: file of the authority whose certificates to believe, None: the system's; with one the connection
+    is encrypted, whatever the url says. on_lost(reason): the log is not the one we followed; end and start again.
 
     Raises:
         BusUnavailable: no server within connect_timeout_s.
@@ -56,7 +58,7 @@ async def connect(
     """
     if not is_name(name):
         raise ValueError(f"{name!r} is no valid name: at most 32 of A-Z a-z 0-9 _ @ -")
-    connection = await open_connection(url, name, credentials, inbox_prefix, connect_timeout_s)
+    connection = await open_connection(url, name, credentials, inbox_prefix, ca, connect_timeout_s)
     return NatsBus(connection, name, on_lost)
 
 

@@ -87,6 +87,7 @@ async def life(settings: AgentSettings) -> int:
         name=settings.host_id,
         credentials=settings.seed,
         inbox_prefix=inbox_prefix(settings.host_id),
+        ca=settings.ca,
     )
     try:
         identity = Identity(HostId(settings.host_id), settings.account_id, Region(settings.region))

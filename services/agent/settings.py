@@ -27,14 +27,16 @@ TEXT_MAX = 1024
 @dataclass(frozen=True)
 class AgentSettings:
     """url: of NATS, several with commas. seed: path of the host's nkey seed or other credentials, None for a server without
-    authorization. account_id: the player's account. region: the relay region it stands in. address, port: where its
-    map-servers listen. simulate: a made-up machine with made-up map-servers."""
+    authorization. ca: path of the authority whose certificates to believe, None for the system's. account_id: the player's
+    account. region: the relay region it stands in. address, port: where its map-servers listen. simulate: a made-up machine
+    with made-up map-servers."""
 
     url: str = "nats://127.0.0.1:4222"
     host_id: str | None = None
     account_id: int = 0
     region: str = "vps"
     seed: Path | None = None
+    ca: Path | None = None
     address: str | None = None
     port: int = 6121
     simulate: bool = False
@@ -76,6 +78,7 @@ KEYS: Final = (
     Key("nats", "url", str, is_nats_url, '"nats://HOST:PORT", or tls, ws, wss; several with commas', "where NATS listens"),
     Key("host_id", "host_id", str, is_name, NAME_ALLOWED, "this host's name: 1-32 of A-Z a-z 0-9 _ @ -"),
     Key("seed", "seed", str, lambda text: 0 < len(text) <= TEXT_MAX, "a path, in quotes", "file with the host's nkey seed"),
+    Key("ca", "ca", str, lambda text: 0 < len(text) <= TEXT_MAX, "a path, in quotes", "authority of a server not known to all"),
     Key("account", "account_id", int, lambda n: 0 <= n < 2**32, "0 to 4294967295", "your account id in the game"),
     Key("region", "region", str, is_name, NAME_ALLOWED, "the relay region you are in"),
     Key(
@@ -130,8 +133,9 @@ def read_file(path: Path) -> dict[str, object]:
             findings.append(Finding(name, line, written, f"{shown(value)} is not allowed", str(allowed)))
     if findings:
         raise ConfigError(findings)
-    if isinstance(seed := values.get("seed"), str):
-        values["seed"] = path.parent / Path(seed).expanduser()
+    for file in ("seed", "ca"):
+        if isinstance(said := values.get(file), str):
+            values[file] = path.parent / Path(said).expanduser()
     return values
 
 
@@ -156,8 +160,9 @@ def settings_of(parser: argparse.ArgumentParser, given: argparse.Namespace) -> A
         written = getattr(given, key.field)
         if written is not None:
             flags[key.field] = _flag_value(parser, key, written)
-    if isinstance(seed := flags.get("seed"), str):
-        flags["seed"] = Path(seed)
+    for name in ("seed", "ca"):
+        if isinstance(said := flags.get(name), str):
+            flags[name] = Path(said)
     path: Path | None = given.config or (file if (file := default_file()).is_file() else None)
     return AgentSettings(**{**(read_file(path) if path is not None else {}), **flags})  # type: ignore[arg-type]
 

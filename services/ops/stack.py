@@ -14,6 +14,7 @@ from libs.bus.embedded import EmbeddedServer
 from libs.bus.errors import ServerFailed
 from libs.config import load
 from libs.identity.accounts import User
+from libs.identity.certificates import ServerCertificate
 from libs.link.tls import BRIDGE, RELAY, identities
 from services.ops.keeper import HostUsers
 from services.ops.supervisor import Child, Supervisor
@@ -22,6 +23,8 @@ SERVICES = ("registry", "scorer", "failover", "validator")
 RATHENA = ("bridge", "relay")
 """Where a stock rAthena is: one of each, whatever the number of replicas."""
 USER = "kafra"
+EVERYWHERE = ("0.0.0.0", "::", "")
+"""To listen on every address of this machine."""
 WATCH_S = 0.05
 RESTART_WAIT_S = 1.0
 """Before nats-server is started again after it did not start."""
@@ -30,12 +33,15 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StackOptions:
-    """store: directory of everything kept. port: of NATS, 0: any free. listen: address NATS listens on. open: no authorization.
-    only: which services. replicas: of each. log_files: the children's logs go to store/log, not to our stderr."""
+    """store: directory of everything kept. port: of NATS, 0: any free. listen: address NATS listens on. tls: all encrypt.
+    websocket_port: for agents that come by websocket, 0: any free, None: none. open: no authorization. only: which services.
+    replicas: of each. log_files: the children's logs go to store/log, not to our stderr."""
 
     store: Path
     port: int = 4222
     listen: str = "127.0.0.1"
+    tls: ServerCertificate | None = None
+    websocket_port: int | None = None
     open: bool = False
     config: Path | None = None
     only: tuple[str, ...] = SERVICES
@@ -55,7 +61,14 @@ class Stack:
             self.credentials, own = _own_user(options.store)
             users = [own]
         self._own_users = users or []
-        self.server = EmbeddedServer(options.store / "nats", port=options.port, host=options.listen, users=users)
+        self.server = EmbeddedServer(
+            options.store / "nats",
+            port=options.port,
+            host=options.listen,
+            users=users,
+            tls=options.tls,
+            websocket_port=options.websocket_port,
+        )
         self.host_users: HostUsers | None = None
         self.supervisor: Supervisor | None = None
         self.server_restarts = 0
@@ -64,7 +77,9 @@ class Stack:
 
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self.server.port}"
+        """For our own, on this machine."""
+        here = "127.0.0.1" if self.options.listen in EVERYWHERE else self.options.listen
+        return f"{'tls' if self.options.tls else 'nats'}://{f'[{here}]' if ':' in here else here}:{self.server.port}"
 
     async def start(self) -> None:
         """Returns when NATS and every service are ready.

@@ -5,17 +5,19 @@ import importlib
 import logging
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from libs.config import load
+from libs.identity.certificates import BadCertificate, ServerCertificate, is_loopback, server_certificate
 from libs.runtime.service import run, stop_on_signals
 from libs.runtime.telemetry import start_logging
 from services.ops.commands.options import AsJson, ConfigFile
-from services.ops.console import DONE, err, out, print_json_line, says_errors
-from services.ops.stack import RATHENA, SERVICES, Stack, StackOptions, check_only, default_store
+from services.ops.console import DONE, FINDING, end, err, out, print_json_line, says_errors
+from services.ops.stack import EVERYWHERE, RATHENA, SERVICES, Stack, StackOptions, check_only, default_store
 
 
 @says_errors
@@ -28,6 +30,12 @@ def up(
     only: Annotated[str, typer.Option(metavar="A,B", help=f"Only these of {', '.join((*SERVICES, *RATHENA))}.")] = "",
     replicas: Annotated[int, typer.Option(min=1, max=8, help="Of each service.")] = 1,
     listen: Annotated[str, typer.Option(metavar="ADDRESS", help="Address NATS listens on.")] = "127.0.0.1",
+    tls: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="cert.pem and key.pem: everybody who connects encrypts.")
+    ] = None,
+    websocket: Annotated[
+        int | None, typer.Option(min=0, max=65535, metavar="PORT", help="Agents may come by websocket too; 0: any free port.")
+    ] = None,
     rathena: Annotated[bool, typer.Option("--rathena", help="Bridge and relay too: docs/rathena.md.")] = False,
     open_: Annotated[bool, typer.Option("--open", help="No authorization, loopback only: for labs and tests.")] = False,
     as_json: AsJson = False,
@@ -35,6 +43,7 @@ def up(
     """Everything on one machine: NATS and all services, restarted if they die. Ends cleanly on SIGTERM and Ctrl-C.
 
     Example: kafra up --config conf/p2p_map_config.conf
+    Agents from the internet: kafra up --listen 0.0.0.0 --tls /etc/kafra/tls --websocket 443
     """
     try:
         chosen = check_only(only.split(","))
@@ -44,11 +53,24 @@ def up(
         chosen = tuple(dict.fromkeys((*chosen, *RATHENA)))
     if open_ and listen not in ("127.0.0.1", "localhost", "::1"):
         raise typer.BadParameter("--open is for loopback only", param_hint="--listen")
+    if tls is not None and listen not in EVERYWHERE and not is_loopback(listen):
+        raise typer.BadParameter("with --tls it is 0.0.0.0, or loopback: our own services connect there", param_hint="--listen")
+    certificate = _certificate(tls)
     load(config, os.environ)  # a wrong configuration is said here, once, not by every service
     start_logging("up", "info")
     options = StackOptions(
-        store=store or default_store(), port=port, listen=listen, open=open_, config=config, only=chosen, replicas=replicas
+        store=store or default_store(),
+        port=port,
+        listen=listen,
+        tls=certificate,
+        websocket_port=websocket,
+        open=open_,
+        config=config,
+        only=chosen,
+        replicas=replicas,
     )
+    if certificate is None and not is_loopback(listen):
+        err.print("What agents and Kafra say to each other can be read on the way: --tls DIR encrypts it.", style="yellow")
     raise typer.Exit(asyncio.run(_up(options, as_json)))
 
 
@@ -100,6 +122,19 @@ def demo(
     raise typer.Exit(asyncio.run(run_demo(DemoOptions(seconds, hosts, players, seed, store, as_json))))
 
 
+def _certificate(directory: Path | None) -> ServerCertificate | None:
+    if directory is None:
+        return None
+    now = datetime.now(UTC)
+    try:
+        found = server_certificate(directory, now)
+    except BadCertificate as error:
+        end(FINDING, str(error))
+    if found.ends_soon(now):
+        err.print(f"{found.certificate} ends {found.until:%Y-%m-%d}: renew it, then start again", style="yellow")
+    return found
+
+
 async def _up(options: StackOptions, as_json: bool) -> int:
     stopped = stop_on_signals()
     stack = Stack(options)
@@ -115,7 +150,8 @@ async def _up(options: StackOptions, as_json: bool) -> int:
         assert stack.supervisor is not None
         pids = {child.name: child.pid for child in stack.supervisor.children}
         if as_json:
-            print_json_line({"event": "ready", "nats": stack.url, "nats_pid": stack.server.pid, "services": pids})
+            ready = {"event": "ready", "nats": stack.url, "nats_pid": stack.server.pid, "services": pids}
+            print_json_line(ready | {"websocket_port": stack.server.websocket_port})
         else:
             out.print(f"Kafra is up. NATS: {stack.url}  store: {options.store}")
             out.print(f"services: {', '.join(f'{name} ({pid})' for name, pid in pids.items())}")
