@@ -22,7 +22,8 @@ from services.registry.presence import Presence
 MARGIN = 0.001
 """Of a term: bounds are a little closer than the rules, so that rounding cannot matter."""
 Bounds = tuple[float, float]
-ANY: Bounds = (-inf, inf)
+UNMEASURED: Bounds = (inf, -inf)
+"""Of what a host does not say: no number is within."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +42,51 @@ class Calm:
     region_rtt_ms: Mapping[Region, Bounds]
 
     def holds(self, beat: HostMetrics, now_ms: int) -> bool:
-        """Judging it would change nothing."""
+        """Judging it would change nothing. Written out: this is every heartbeat."""
         last = self.last
-        return (
-            now_ms < self.until_ms
-            and not beat.leaving
-            and (beat.maps == last.maps or _alike(beat.maps, last.maps))
-            and beat.cpu_cores == last.cpu_cores
-            and beat.account_id == last.account_id
-            and beat.region == last.region
-            and beat.address == last.address
-            and (beat.cpu_ghz == last.cpu_ghz or _within(beat.cpu_ghz, last.cpu_ghz, self.cpu_ghz))
-            and (beat.free_ram_mb == last.free_ram_mb or _within(beat.free_ram_mb, last.free_ram_mb, self.free_ram_mb))
-            and (beat.net_mbps == last.net_mbps or _within(beat.net_mbps, last.net_mbps, self.net_mbps))
-            and (beat.latency_ms == last.latency_ms or _within(beat.latency_ms, last.latency_ms, self.latency_ms))
-            and (beat.jitter_ms == last.jitter_ms or _within(beat.jitter_ms, last.jitter_ms, self.jitter_ms))
-            and (beat.packet_rate == last.packet_rate or _within(beat.packet_rate, last.packet_rate, self.packet_rate))
-            and (beat.region_rtt_ms == last.region_rtt_ms or self._rtts_hold(beat.region_rtt_ms or {}))
-        )
+        if (
+            now_ms >= self.until_ms
+            or beat.leaving
+            or beat.cpu_cores != last.cpu_cores
+            or beat.account_id != last.account_id
+            or beat.region != last.region
+            or beat.address != last.address
+            or not (beat.maps == last.maps or _alike(beat.maps, last.maps))
+        ):
+            return False
+        ghz, ram, net = self.cpu_ghz, self.free_ram_mb, self.net_mbps
+        rtt, jitter, rate = self.latency_ms, self.jitter_ms, self.packet_rate
+        now = beat.cpu_ghz
+        if now != last.cpu_ghz and (now is None or not ghz[0] <= now <= ghz[1]):
+            return False
+        now = beat.free_ram_mb
+        if now != last.free_ram_mb and (now is None or not ram[0] <= now <= ram[1]):
+            return False
+        now = beat.net_mbps
+        if now != last.net_mbps and (now is None or not net[0] <= now <= net[1]):
+            return False
+        now = beat.latency_ms
+        if now != last.latency_ms and (now is None or not rtt[0] <= now <= rtt[1]):
+            return False
+        now = beat.jitter_ms
+        if now != last.jitter_ms and (now is None or not jitter[0] <= now <= jitter[1]):
+            return False
+        now = beat.packet_rate
+        if now != last.packet_rate and (now is None or not rate[0] <= now <= rate[1]):
+            return False
+        return beat.region_rtt_ms == last.region_rtt_ms or self._rtts_hold(beat.region_rtt_ms or {})
 
     def _rtts_hold(self, rtts_ms: Mapping[Region, float | None]) -> bool:
-        last_ms = self.last.region_rtt_ms or {}
-        return rtts_ms.keys() == last_ms.keys() and all(
-            rtt_ms == last_ms[region] or _within(rtt_ms, last_ms[region], self.region_rtt_ms.get(region, ANY))
-            for region, rtt_ms in rtts_ms.items()
-        )
+        bounds_of = self.region_rtt_ms
+        if len(rtts_ms) != len(bounds_of):
+            return False
+        for region, rtt_ms in rtts_ms.items():
+            bounds = bounds_of.get(region)
+            if bounds is None or (rtt_ms is None) != (bounds is UNMEASURED):
+                return False
+            if rtt_ms is not None and not bounds[0] <= rtt_ms <= bounds[1]:
+                return False
+        return True
 
 
 def calm_of(host: Host, presence: Presence, spec: HostSpec, *, until_ms: int, now_ms: int, settings: Settings) -> Calm | None:
@@ -108,7 +129,7 @@ def calm_of(host: Host, presence: Presence, spec: HostSpec, *, until_ms: int, no
 def _around(claimed: float | None, room: float, down: float = inf, up: float = inf) -> Bounds:
     """room: either way; down, up: besides. What is accepted moves by no more than what is claimed."""
     if claimed is None:
-        return ANY
+        return UNMEASURED
     return claimed - min(room, down), claimed + min(room, up)
 
 
@@ -150,10 +171,6 @@ def _until_ms(host: Host, presence: Presence, now_ms: int, settings: Settings) -
         if disconnect_ms + HOUR_MS > now_ms:
             until_ms = min(until_ms, disconnect_ms + HOUR_MS)
     return until_ms
-
-
-def _within(said: float | None, last: float | None, bounds: Bounds) -> bool:
-    return said is not None and last is not None and bounds[0] <= said <= bounds[1]
 
 
 def _alike(one: Mapping[MapName, MapReport], other: Mapping[MapName, MapReport]) -> bool:

@@ -68,6 +68,8 @@ class Presence:
 
     def obeys(self, order: HostOrder) -> bool:
         """What it reports to run is what it was ordered to run."""
+        if not self.metrics.maps:
+            return not order.maps
         reported = {name: report.tenure for name, report in self.metrics.maps.items()}
         return reported == {name: ordered.tenure for name, ordered in order.maps.items()}
 
