@@ -57,7 +57,8 @@ async def open_connection(
             _LOG.error("NATS: %s", error, exc_info=error)
             return
         _LOG.debug("NATS: %r", error)
-        if "authorization violation" in str(error).lower():
+        connection.refused = "authorization violation" in str(error).lower()
+        if connection.refused:
             refusals.append(loop.time())
             if refusals[-1] - refusals[0] > REFUSED_FOR_S and not refused.done():
                 refused.set_result(None)
@@ -73,10 +74,10 @@ async def open_connection(
     await connection.close()
     if refused.done() or refusals:
         refused.cancel()
-        raise AuthorizationFailed(f"{_bare(url)} does not accept these credentials")
+        raise AuthorizationFailed(f"{bare_url(url)} does not accept these credentials")
     refused.cancel()
     reason = failures[0] or (str(attempt.exception()) if attempt.done() and not attempt.cancelled() else "no answer")
-    raise BusUnavailable(f"no NATS server at {_bare(url)} within {timeout_s:g} s: {reason}")
+    raise BusUnavailable(f"no NATS server at {bare_url(url)} within {timeout_s:g} s: {reason}")
 
 
 async def _connect(
@@ -143,6 +144,6 @@ def _encryption(url: str, ca: Path | None) -> ssl.SSLContext | None:
         raise AuthorizationFailed(str(error)) from None
 
 
-def _bare(url: str) -> str:
+def bare_url(url: str) -> str:
     """Without user and password: a log line is no place for them (DESIGN D12)."""
     return ",".join(part.rpartition("@")[2] if "@" in part else part for part in url.split(","))

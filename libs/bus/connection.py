@@ -86,6 +86,8 @@ class Connection(Dialing):
         self.watchers: list[Callable[[bool], None]] = []
         self.forbidden: deque[str] = deque(maxlen=FORBIDDEN_MAX)
         """What the server refused us, as it said it."""
+        self.refused = False
+        """While down: the server answers, and does not accept our credentials any more."""
         self.dropped = 0
         """Commands not sent because the connection was down or stuck."""
         self.breaks = 0
@@ -289,9 +291,13 @@ class Connection(Dialing):
             else:
                 return
 
+    async def reconnect(self, why: str) -> None:
+        """Give up this socket and open another; for who knows that it is dead before a ping could tell."""
+        await self._process_op_err(ConnectionResetError(why))
+
     async def on_reconnected(self) -> None:
         """Given to nats-py as reconnected_cb."""
-        self._up = True
+        self._up, self.refused = True, False
         _LOG.warning("connected to NATS again")
         self._tell(True)
 

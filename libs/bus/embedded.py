@@ -7,7 +7,6 @@ write the same files.
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -207,6 +206,8 @@ jetstream {{ store_dir: {json.dumps(str(self.store))} }}
 
     def _lock(self) -> int:
         """A locked file the child inherits: locked exactly as long as a server lives."""
+        import fcntl  # not on Windows, where players have agents but no server
+
         self.store.mkdir(parents=True, exist_ok=True)
         lock = os.open(self.store / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -84,6 +84,19 @@ class NatsBus:
     def breaks(self) -> int:
         return self._connection.breaks
 
+    @property
+    def refused(self) -> bool:
+        """The server answers, and does not accept our credentials any more; reconnecting goes on all the same."""
+        return self._connection.refused and not self._connection.up
+
+    async def reconnect(self, why: str) -> None:
+        """Another socket at once, for who knows that this one is dead before a ping could tell. Subscriptions stay."""
+        await self._connection.reconnect(why)
+
+    def on_change(self, told: Callable[[bool], None]) -> None:
+        """told(True) each time the connection is there again, told(False) when it is lost."""
+        self._connection.watchers.append(told)
+
     async def ensure_streams(self, replicas: int) -> None:
         await ensure_streams(self._connection, replicas)
         self._replicas = replicas

@@ -26,6 +26,17 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     ticket: Annotated[str, Meta(max_length=2048)]
 
 
+TWO_AGENTS = "two agents use this host's identity"
+"""How a note begins that says so; `heard` tells each of the two whether it is the one that counts."""
+
+
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """A heartbeat, named by its own seq and at_ms."""
+
+    seq: Seq
+    at_ms: AtMs
+
+
 @declare("host.order", token="host", stream=None, said_by="registry", heard_by="that agent")
 class HostOrder(Event, frozen=True, kw_only=True):
     """What a host shall run now, whole. An order below the last obeyed (lease, as_of) is ignored.
@@ -40,6 +51,7 @@ class HostOrder(Event, frozen=True, kw_only=True):
     score: the host's score without a map's own terms, for its player.
     notes: unmet requirements and other words for its player.
     regions: name -> the relay's host:port; the host times its way there.
+    heard: the last heartbeat that counted; an agent that did not send it is not the only one with this identity.
     """
 
     host: HostId
@@ -52,6 +64,7 @@ class HostOrder(Event, frozen=True, kw_only=True):
     score: Score | None = None
     notes: Annotated[list[Text], Meta(max_length=32)] = []
     regions: Relays = {}
+    heard: Heard | None = None
 
 
 @declare("host.lost", token="host", stream=None, said_by="bridge, when a link ends", heard_by="registry")

@@ -94,12 +94,14 @@ def notify_ready() -> None:
 
 
 def stop_on_signals() -> asyncio.Event:
-    """Set by SIGTERM and SIGINT."""
+    """Set by SIGTERM and SIGINT; on Windows by Ctrl-C and Ctrl-Break."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):  # Windows
+    for signal_number in (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGBREAK", signal.SIGINT)):
+        try:
             loop.add_signal_handler(signal_number, stopped.set)
+        except NotImplementedError:  # the event loops of Windows
+            signal.signal(signal_number, lambda *_: loop.call_soon_threadsafe(stopped.set))
     return stopped
 
 
@@ -128,10 +130,10 @@ async def _life(service: Service, process: Process, settings: Settings) -> int:
             on_lost=on_lost,
             connect_timeout_s=CONNECT_TIMEOUT_S,
         )
-        if (bus := await _unless(stopped, connecting)) is not None:
+        if (bus := await unless(stopped, connecting)) is not None:
             try:
                 shell = Shell(service.make_core(settings, name, clock.now_ms()), bus, clock, counters, telemetry)
-                if (following := await _unless(stopped, _start(service, settings, shell, bus))) is not None:
+                if (following := await unless(stopped, _start(service, settings, shell, bus))) is not None:
                     await _serve(shell, bus, following, health, stopped, settings)
             finally:
                 await bus.close()
@@ -151,7 +153,7 @@ async def _life(service: Service, process: Process, settings: Settings) -> int:
     return EXIT_DONE
 
 
-async def _unless(stopped: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+async def unless(stopped: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
     """The result of `work`; None where `stopped` came first: then it is cancelled."""
     working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stopped.wait())
     try:

@@ -6,6 +6,7 @@ from typing import Final
 
 COMMANDS: Final = {
     "run": "services.agent.running",
+    "doctor": "services.agent.doctor",
     "enroll": "services.agent.enroll",
 }
 """Each a room with `main(arguments) -> exit code`; imported when it is asked for. Without a command: run."""

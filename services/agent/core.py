@@ -1,12 +1,16 @@
 """What an agent says and obeys, without its I/O: orders and checks in, heartbeats and answers out."""
 
+from collections import deque
 from dataclasses import dataclass
 
 from libs.events import HostCheck, HostCheckReply, HostId, HostMetrics, HostOrder, MapName, MapReport, OrderedMap, Region
+from libs.events.orders import TWO_AGENTS
 from libs.events.proof import proof_of
 
 FIRST_INTERVAL_MS = 500
 """Until the registry has ordered another."""
+SAID_KEPT = 1_024
+"""Heartbeats remembered as our own: minutes, whatever the interval; what the registry names is seconds old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class Agent:
         self.wanted: dict[MapName, OrderedMap] = {}
         self.order: HostOrder | None = None
         self._seq = 0
+        self._said: deque[tuple[int, int]] = deque(maxlen=SAID_KEPT)
 
     def on_order(self, order: HostOrder) -> bool:
         """True if obeyed: `wanted` and `interval_ms` are the order's now."""
@@ -55,11 +60,17 @@ class Agent:
         self.wanted, self.interval_ms = order.maps, order.interval_ms
         return True
 
+    def is_displaced_by(self, order: HostOrder) -> bool:
+        """The registry hears two agents with this identity, and what counts is the other's word."""
+        two = any(note.startswith(TWO_AGENTS) for note in order.notes)
+        return two and order.heard is not None and (order.heard.seq, order.heard.at_ms) not in self._said
+
     def metrics(
         self, measured: Measured, reports: dict[MapName, MapReport], at_ms: int, *, leaving: bool = False
     ) -> HostMetrics:
         """The next heartbeat."""
         self._seq += 1
+        self._said.append((self._seq, at_ms))
         return HostMetrics(
             host=self.identity.host,
             account_id=self.identity.account_id,

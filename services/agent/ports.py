@@ -1,9 +1,27 @@
-"""What an agent needs of its machine: measurements, and somebody who runs map-servers."""
+"""What an agent needs of its machine: measurements, and somebody who runs map-servers. And what the machine needs of it."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
-from libs.events import MapName, MapReport, OrderedMap
+from libs.events import HostId, HostSpeed, HostSpeedReply, MapName, MapReport, OrderedMap, Region
 from services.agent.core import Measured
+
+
+class ServerSide(Protocol):
+    """What a machine measures against. The agent's shell is one."""
+
+    @property
+    def host(self) -> HostId: ...
+
+    @property
+    def serving(self) -> bool:
+        """Maps run here: what disturbs players has to wait."""
+
+    @property
+    def regions(self) -> Mapping[Region, str]:
+        """Region -> its relay's host:port, as last ordered."""
+
+    async def ask_speed(self, request: HostSpeed, timeout_s: float) -> HostSpeedReply | None: ...
 
 
 class Metrics(Protocol):
@@ -13,7 +31,13 @@ class Metrics(Protocol):
         """What is known now; quick, it is asked at every heartbeat."""
 
     def observe_round_trip(self, seconds: float) -> None:
-        """One round trip to NATS was measured."""
+        """One round trip to NATS was measured; it ended now."""
+
+    def on_other_path(self) -> None:
+        """The machine's network is another than before: what was measured of the old one holds no more."""
+
+    async def keep_measuring(self, server: ServerSide) -> None:
+        """What takes time to measure, for as long as the agent runs."""
 
 
 class MapServers(Protocol):

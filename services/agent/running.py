@@ -1,24 +1,31 @@
 """kafra agent run: this machine as a host, until it is told to end."""
 
 import argparse
+import asyncio
+import logging
 import random
 import sys
+from collections.abc import Coroutine
+from typing import Any
 
-from libs.bus.nats import connect
+from libs.bus.errors import BusUnavailable
+from libs.bus.nats import NatsBus, connect
 from libs.config import ConfigError
 from libs.events import HostId, Region
 from libs.identity.permissions import inbox_prefix
 from libs.runtime.clock import Clock
-from libs.runtime.service import EXIT_FINDING, notify_ready, run_loop, stop_on_signals
+from libs.runtime.service import EXIT_DONE, EXIT_FINDING, notify_ready, run_loop, stop_on_signals, unless
 from libs.runtime.telemetry import start_logging
 from services.agent.core import Agent, Identity, Measured
 from services.agent.machine import NoMapServers, RealMachine
 from services.agent.ports import MapServers, Metrics
 from services.agent.settings import AgentSettings, add_flags, settings_of
 from services.agent.shell import AgentShell
+from services.agent.vigil import Vigil
 
 EXAMPLES = """commands:
   run      this machine as a host (also without a command)
+  doctor   would this machine be accepted, and why not: kafra agent doctor --help
   enroll   make this host's key; once, before the first run
 
 examples:
@@ -26,6 +33,11 @@ examples:
   kafra agent --config agent.toml
   kafra agent --host-id lab_1 --simulate          a made-up host, for labs (kafra up --open)
 """
+CONNECT_TIMEOUT_S = 5.0
+CONNECT_AGAIN_S_MIN = 0.25
+CONNECT_AGAIN_S_MAX = 15.0
+"""Between two tries, each of which takes up to CONNECT_TIMEOUT_S itself: a server that is back is found within 20 s."""
+_LOG = logging.getLogger(__name__)
 STRONG_MACHINE = Measured(
     address="198.51.100.10",
     port=6121,
@@ -72,28 +84,77 @@ def parse(arguments: list[str]) -> AgentSettings:
 
 
 async def life(settings: AgentSettings) -> int:
-    """The agent until SIGTERM: then it says goodbye, waits for its maps to be taken, and ends. Exit code 0."""
+    """The agent until SIGTERM: then it says goodbye, waits for its maps to be taken, and ends. Exit code 0.
+
+    Raises:
+        AuthorizationFailed: the server does not accept this identity.
+        Displaced: another agent has it.
+    """
     assert settings.host_id is not None
-    metrics: Metrics = RealMachine(settings.address, settings.port)
-    servers: MapServers = NoMapServers()
+    stopped = stop_on_signals()
+    clock, rng = Clock(), random.Random()
+    identity = Identity(HostId(settings.host_id), settings.account_id, Region(settings.region))
+    metrics, servers = await _machine(settings, clock, rng)
+    if (bus := await unless(stopped, connect_patiently(settings, rng))) is None:
+        return EXIT_DONE
+    try:
+        shell = AgentShell(Agent(identity), bus, metrics, servers, clock)
+        bus.on_change(lambda up: shell.beat_soon() if up else None)
+        notify_ready()
+        _LOG.info("%s is at the server", identity.host)
+        vigil = Vigil(bus, settings.url, metrics.on_other_path, shell.beat_soon)
+        await _first_of(shell.run(stopped), vigil.run())
+    finally:
+        await bus.close()
+    _LOG.info("ended")
+    return EXIT_DONE
+
+
+async def connect_patiently(settings: AgentSettings, rng: random.Random) -> NatsBus:
+    """NATS may be absent for long: it is tried for ever, more and more rarely, and its absence is said once.
+
+    Raises:
+        AuthorizationFailed: the server does not accept the credentials, or their file cannot be used.
+    """
+    assert settings.host_id is not None
+    wait_s = CONNECT_AGAIN_S_MIN
+    while True:
+        try:
+            return await connect(
+                settings.url,
+                name=settings.host_id,
+                credentials=settings.seed,
+                inbox_prefix=inbox_prefix(settings.host_id),
+                ca=settings.ca,
+                connect_timeout_s=CONNECT_TIMEOUT_S,
+            )
+        except BusUnavailable as error:
+            if wait_s == CONNECT_AGAIN_S_MIN:
+                _LOG.warning("%s; trying until there is one", error)
+        await asyncio.sleep(wait_s * rng.uniform(0.5, 1.0))
+        wait_s = min(CONNECT_AGAIN_S_MAX, wait_s * 2)
+
+
+async def _machine(settings: AgentSettings, clock: Clock, rng: random.Random) -> tuple[Metrics, MapServers]:
+    """What is measured and what runs maps: this machine, or a made-up one."""
     if settings.simulate:
         from services.agent.simulated import SimulatedMachine, SimulatedMapServers
 
-        rng = random.Random(settings.host_id)
-        metrics, servers = SimulatedMachine(STRONG_MACHINE, rng), SimulatedMapServers(rng)
-    stopped = stop_on_signals()
-    bus = await connect(
-        settings.url,
-        name=settings.host_id,
-        credentials=settings.seed,
-        inbox_prefix=inbox_prefix(settings.host_id),
-        ca=settings.ca,
-    )
+        seeded = random.Random(settings.host_id)
+        return SimulatedMachine(STRONG_MACHINE, seeded), SimulatedMapServers(seeded)
+    machine = RealMachine(settings.address, settings.port, clock, rng)
+    await machine.measure_clock()
+    return machine, NoMapServers()
+
+
+async def _first_of(work: Coroutine[Any, Any, None], beside: Coroutine[Any, Any, None]) -> None:
+    """Until `work` ends; an error of either ends both."""
+    tasks = [asyncio.ensure_future(work), asyncio.ensure_future(beside)]
     try:
-        identity = Identity(HostId(settings.host_id), settings.account_id, Region(settings.region))
-        shell = AgentShell(Agent(identity), bus, metrics, servers, Clock())
-        notify_ready()
-        await shell.run(stopped)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
     finally:
-        await bus.close()
-    return 0
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -70,7 +70,7 @@ class Key:
 
 def is_nats_url(text: str) -> bool:
     """nats, tls, ws or wss://host[:port], one or several with commas; a bare host:port is nats."""
-    return len(text) <= TEXT_MAX and all(_is_server(part) for part in text.split(","))
+    return re.fullmatch(rf"\S{{1,{TEXT_MAX}}}", text) is not None and all(map(_is_server, text.split(",")))
 
 
 NAME_ALLOWED = '1 to 32 of A-Z a-z 0-9 _ @ -, in quotes: "my_pc"'

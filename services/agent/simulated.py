@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from libs.events import MapName, MapReport, OrderedMap
 from services.agent.core import Measured
+from services.agent.ports import ServerSide
 
 START_MS = (400, 2_500)
 """How long a simulated map-server takes to be ready; a real one takes 2.4 s (FACTS section 11)."""
@@ -18,6 +19,12 @@ class SimulatedMachine:
 
     def observe_round_trip(self, seconds: float) -> None:
         """A made-up machine keeps its made-up latency."""
+
+    def on_other_path(self) -> None:
+        """Nor has it a network of its own."""
+
+    async def keep_measuring(self, server: ServerSide) -> None:
+        """There is nothing to measure."""
 
     def measure(self) -> Measured:
         ram_mb = self._measured.free_ram_mb

@@ -74,9 +74,10 @@ class Answers:
         return True
 
     def _storage(self, packet: bytes) -> bool:
-        player = self._state.players.by_account.get(Storage.unpack(packet).account_id)
+        loaded = Storage.unpack(packet)
+        player = self._state.players.by_account.get(loaded.account_id)
         if player is not None and player.owner is not None and not player.owner.is_vps:
-            self._gate.learn_storage(player, packet)
+            self._gate.learn_storage(player, loaded)
         return False
 
     def _swallow(self, _packet: bytes) -> bool:

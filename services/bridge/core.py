@@ -12,7 +12,6 @@ from libs.hosting.effects import Append, Ask, Outcome
 from libs.hosting.effects import Effect as BusEffect
 from libs.hosting.world import World
 from libs.link.messages import RelayHello, RelaySays
-from libs.rathena.inter_chars import DisconnectPlayer, SearchCharName
 from libs.rathena.inter_link import RegisterUsers
 from libs.rathena.layout import Layout
 from libs.rathena.packets import BadPacket
@@ -23,10 +22,12 @@ from services.bridge.ending import Ending
 from services.bridge.mux import Mux
 from services.bridge.nodes import Node
 from services.bridge.placing import Placing
+from services.bridge.players import Player
 from services.bridge.policy import CHECKED
 from services.bridge.pulse import Pulse
+from services.bridge.recovery import Recovery
 from services.bridge.relays import Relays
-from services.bridge.returning import Returning, adopt
+from services.bridge.returning import Returning
 from services.bridge.said import Said
 from services.bridge.saves import SaveGate
 from services.bridge.saving import WHOLE, Saving
@@ -36,11 +37,10 @@ from services.bridge.state import Rules, State
 from services.bridge.staying import Staying
 from services.bridge.strangers import Strangers
 
-KICK_REASON = 2
-HELD_BACK_BYTES_MAX = 64 * 1024 * 1024
-"""What map-servers say while a starting bridge waits for its relays: 2 s of 30 hosts' autosaves, with room."""
 LOGIN, MAPS, USERS, ALL_OFFLINE, KEEPALIVE = 0x2AF8, 0x2AFA, 0x2AFF, 0x2B18, 0x2B23
 CHANGE, SELECT, AUTH, OFFLINE = 0x2B05, 0x2B02, 0x2B26, 0x2B17
+OF_NOBODY = frozenset({LOGIN, MAPS, USERS, KEEPALIVE, AUTH})
+"""Of no player this node has."""
 
 
 class Bridge:
@@ -59,6 +59,7 @@ class Bridge:
         self.pulse = Pulse(self.state)
         self._mux = Mux(self.state.nodes, self.state.players, layout)
         self._saving = Saving(self.state, self._mux, self.gate, self.changing)
+        self._recovery = Recovery(self.state, self._mux, self.slot, self._from_node)
         self._relays = Relays(
             self.state,
             self.ending,
@@ -66,11 +67,8 @@ class Bridge:
             Returning(self.state, self.said, self.ending, self.placing),
             self.staying,
             known=known_relays,
-            on_all_back=self._end_recovery,
+            on_all_back=self._recovery.end,
         )
-        self._started_ms = 0
-        self._held_back: list[tuple[Node, bytes]] = []
-        self._held_back_bytes = 0
         self._following: World | None = None
         self._strangers = Strangers(self.state)
         self._answers = Answers(
@@ -159,8 +157,15 @@ class Bridge:
         self.on_stepped()
 
     def _on_drained(self) -> None:
+        """None of their saves waits any more."""
         while self.gate.drained:
-            self.staying.checked(self.gate.drained.pop())
+            player = self.gate.drained.pop()
+            if self.state.busy.get(player.char_id) is player:
+                self._due(player)
+
+    def _due(self, player: Player) -> None:
+        if not self.serving.in_line(player):
+            self.staying.due(player)
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -168,31 +173,14 @@ class Bridge:
         """At least every 50 ms."""
         state = self.state
         state.now_ms = now_ms
-        if not self._started_ms:
-            self._started_ms = now_ms
-        if state.recovering and now_ms - self._started_ms >= state.rules.recover_ms:
-            self._end_recovery()
+        self._recovery.due()
         for player in list(state.busy.values()):
-            self.staying.due(player)
+            self._due(player)
         self.serving.due()
         self.pulse.due()
+        self.gate.read_some()
         state.out.extend(self._mux.due(now_ms))
         self._relays.due()
-
-    def _end_recovery(self) -> None:
-        if not self.state.recovering:
-            return
-        self.state.recovering = False
-        for node in list(self.state.nodes):
-            self._sort_out(node)
-        self.slot.say_users()
-        for player in self.state.players:
-            if not player.name:  # whispers and chat go by it; the answer is learned on its way down
-                self.state.up(SearchCharName(char_id=player.char_id).pack())
-        held_back, self._held_back, self._held_back_bytes = self._held_back, [], 0
-        for node, packet in held_back:
-            if self.state.is_linked(node):
-                self._from_node(node, packet)
 
     # -- the char-server -----------------------------------------------------------------------------------------------
 
@@ -249,25 +237,14 @@ class Bridge:
         try:
             if link not in self._logged_in and packet[0] | packet[1] << 8 != LOGIN:
                 self.state.cut(node, "it did not log in first")
-            elif self.state.recovering and self._may_be_of_before(node, packet):
-                self._hold_back(node, packet)
-            else:
+            elif not self._waits_for_relays(node, packet):
                 self._from_node(node, packet)
         except BadPacket as error:
             self.state.cut(node, str(error))
 
-    def _may_be_of_before(self, node: Node, packet: bytes) -> bool:
-        """Of a player whom a relay may yet say it serves there."""
-        packet_id = packet[0] | packet[1] << 8
-        return packet_id not in (LOGIN, MAPS, USERS, KEEPALIVE, AUTH) and self._mux.upward.fence(node, packet) is None
-
-    def _hold_back(self, node: Node, packet: bytes) -> None:
-        self._held_back_bytes += len(packet)
-        if self._held_back_bytes > HELD_BACK_BYTES_MAX:
-            self._end_recovery()
-            self._from_node(node, packet)
-        else:
-            self._held_back.append((node, packet))
+    def _waits_for_relays(self, node: Node, packet: bytes) -> bool:
+        of_a_player = packet[0] | packet[1] << 8 not in OF_NOBODY
+        return self.state.recovering and of_a_player and self._recovery.hold_back(node, packet)
 
     def _from_node(self, node: Node, packet: bytes) -> None:
         packet_id = packet[0] | packet[1] << 8
@@ -278,7 +255,7 @@ class Bridge:
             self.slot.on_maps(node, packet)
         elif packet_id == USERS:
             node.claimed = frozenset(RegisterUsers.unpack(packet).pairs)
-            self._sort_out(node)
+            self._recovery.sort_out(node)
         elif packet_id == ALL_OFFLINE:
             self.state.cut(node, "it ends")  # its players are saved; the others of this slot are not offline
         elif packet_id == CHANGE:
@@ -296,15 +273,6 @@ class Bridge:
             self._saving.on_whole(node, packet)
         else:
             self.state.out.extend(self._mux.upward.take(node, packet))
-
-    def _sort_out(self, node: Node) -> None:
-        """Whom it says it has: back to it where the relay says so too; the others it has to let go."""
-        for account_id, char_id in node.claimed:
-            player = self.state.players.by_char.get(char_id)
-            if player is not None and (player.owner is node or adopt(self.state, player, node)):
-                continue
-            if not self.state.recovering and (player is not None or not node.is_vps):
-                self.state.down(node, DisconnectPlayer(account_id=account_id, reason=KICK_REASON).pack())
 
     # -- relays --------------------------------------------------------------------------------------------------------
 

@@ -74,14 +74,15 @@ class Downward:
     def _owner(self, packet: bytes, vps_only: bool) -> list[Node]:
         """Of a character nobody here knows, all of the VPS: one of them brought it in itself."""
         key = key_of(CHAR_TO_MAP, packet)
-        if is_nobody(self._players, CHAR_TO_MAP, packet):
-            return list(self._vps())
         player = (
             self._players.by_name.get(key.name)
             if key.name is not None
             else self._players.of_char_or_account(key.account_id, key.char_id)
         )
-        return [node for node in _homes([player]) if node.is_vps or not vps_only]
+        if player is None:
+            return list(self._vps()) if is_nobody(self._players, CHAR_TO_MAP, packet) else []
+        node = player.owner or player.bound
+        return [node] if node is not None and (node.is_vps or not vps_only) else []
 
     def _keyed(self, packet: bytes) -> list[Node]:
         """A group's packet also names one of it, or who asked."""
@@ -110,10 +111,9 @@ class Downward:
         )
 
     def _for(self, link: int, packet: bytes, packet_id: int) -> bytes:
-        node = self._nodes.get(link)
-        if packet_id == _VIP_INFO and node is not None and not node.is_vps:
-            return packet[:10] + bytes(4) + packet[14:]
-        return packet
+        if packet_id != _VIP_INFO or (node := self._nodes.get(link)) is None or node.is_vps:
+            return packet
+        return packet[:10] + bytes(4) + packet[14:]
 
     def _learn(self, packet: bytes, packet_id: int) -> None:
         match packet_id:

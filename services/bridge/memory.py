@@ -1,5 +1,6 @@
-"""What the bridge remembers over a restart: its relays, and the last assignments it read, so that it can serve while NATS is
-away (DESIGN D5). One file, written anew in full and renamed; a file that cannot be read counts as none, and is said."""
+"""What the bridge remembers over a restart: its relays, the last assignments it read and those it did not follow, so that it
+can serve while NATS is away (DESIGN D5). One file, written anew in full and renamed; a file that cannot be read counts as none,
+and is said."""
 
 import logging
 import os
@@ -10,23 +11,24 @@ import msgspec
 from libs.events import MalformedEvent, MapAssign, Stream, decode, encode
 from libs.events.base import Fact
 from libs.hosting.world import World
+from services.bridge.state import State
 
 NAME = "bridge.msgpack"
 _LOG = logging.getLogger(__name__)
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """relays: names. assignments: map -> (sequence, body of its last map.assign)."""
+    """relays: names. assignments: map -> (sequence, body of its last map.assign). spent: map -> tenure, as State.spent."""
 
     relays: list[str] = []
     assignments: dict[str, tuple[int, bytes]] = {}
+    spent: dict[bytes, int] = {}
 
     @classmethod
-    def of(cls, relays: list[str], world: World) -> "Memory":
-        kept = {
-            name: (state.assign_seq, encode(state.assign)) for name, state in world.maps.items() if state.assign is not None
-        }
-        return cls(relays, {str(name): entry for name, entry in kept.items()})
+    def of(cls, relays: list[str], state: State) -> "Memory":
+        maps = state.world.maps.items()
+        kept = {str(name): (known.assign_seq, encode(known.assign)) for name, known in maps if known.assign is not None}
+        return cls(relays, kept, dict(state.spent))
 
     def world(self) -> World:
         """The assignments as the log had them; a body that cannot be read any more is left out."""

@@ -24,6 +24,8 @@ from services.bridge.state import State, wire_name
 ASKS_MAX = 128
 WAITING_MAX = 256
 """Of one character; a final save has six parts, and what carries changes is not replaced by the next."""
+READ_MAX = 4
+"""Storages read a tick: 200 a second."""
 ASK_MS = 1_000
 RETRY_MS = 200
 SAVE_CHAR, STORAGE_SAVE = SaveChar.packet_id, StorageSave.packet_id
@@ -44,9 +46,11 @@ class Waiting:
 
 @dataclass(slots=True)
 class Accepted:
-    """The last accepted of one character. status: mmo_charstatus. states: kind -> its checked fields. at_ms: kind -> when."""
+    """The last accepted of one character. status: mmo_charstatus. loaded: kind -> what is not read yet. states: kind ->
+    its checked fields. at_ms: kind -> when."""
 
     status: bytes = b""
+    loaded: dict[str, Storage] = field(default_factory=dict)
     states: dict[str, dict[str, Any]] = field(default_factory=dict)
     at_ms: dict[str, int] = field(default_factory=dict)
 
@@ -56,6 +60,7 @@ class SaveGate:
         self._state = state
         self._waiting: dict[int, Waiting] = {}
         self._accepted: dict[int, Accepted] = {}
+        self._unread: dict[tuple[int, str], None] = {}
         self._asks = 0
         self.drained: list[Player] = []
         """Players none of whose saves waits any more; taken by the core."""
@@ -73,13 +78,28 @@ class SaveGate:
         accepted.status = status
         self._accept(accepted, "character", self._fields(status))
 
-    def learn_storage(self, player: Player, packet: bytes) -> None:
-        """388a: what a host's storage saves are compared with."""
-        loaded = Storage.unpack(packet)
+    def learn_storage(self, player: Player, loaded: Storage) -> None:
+        """388a: what a host's storage saves are compared with. Read by `read_some`: whoever enters is not kept waiting for it,
+        nor are those behind him."""
         if (kind := TABLES.get(loaded.table)) is not None:
             accepted = self._accepted.setdefault(player.char_id, Accepted())
-            with contextlib.suppress(BadStruct):  # of another build: it teaches nothing, as its saves will say
-                self._accept(accepted, kind, self._amounts(loaded.storage, loaded.table))
+            accepted.loaded[kind], accepted.at_ms[kind] = loaded, self._state.now_ms
+            self._unread[player.char_id, kind] = None
+
+    def read_some(self, most: int = READ_MAX) -> None:
+        """Of what was loaded: so many storages, 0.05 ms each."""
+        while self._unread and most > 0:
+            char_id, kind = next(iter(self._unread))
+            self._read_loaded(char_id, kind)
+            most -= 1
+
+    def _read_loaded(self, char_id: int, kind: str) -> None:
+        self._unread.pop((char_id, kind), None)
+        accepted = self._accepted.get(char_id)
+        if accepted is None or (loaded := accepted.loaded.pop(kind, None)) is None:
+            return
+        with contextlib.suppress(BadStruct):  # of another build: it teaches nothing, as its saves will say
+            accepted.states[kind] = self._amounts(loaded.storage, loaded.table)
 
     def forget(self, player: Player) -> None:
         """He is gone, or another node owns him: what waits is of before."""
@@ -156,6 +176,7 @@ class SaveGate:
         if kind is None or node.host is None or name is None:
             return None
         accepted = self._accepted.setdefault(player.char_id, Accepted())
+        self._read_loaded(player.char_id, kind)
         now_ms = self._state.now_ms
         return SaveCheck(
             host=HostId(node.host),
@@ -232,6 +253,7 @@ class SaveGate:
                 accepted.status = SaveChar.unpack(packet).status
 
     def _accept(self, accepted: Accepted, kind: str, fields: dict[str, Any]) -> None:
+        accepted.loaded.pop(kind, None)
         accepted.states[kind], accepted.at_ms[kind] = fields, self._state.now_ms
 
     def _read(self, packet: bytes) -> tuple[str | None, dict[str, Any]]:

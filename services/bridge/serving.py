@@ -21,14 +21,16 @@ from services.bridge.staying import Staying
 Kind = Literal["orderly", "death"]
 Outcome = Literal["moved", "rolled_back", "vps"]
 AT_ONCE = 8
-"""Players between two servers at a time in an orderly move. Who waits for 50 others waits 0.3 s; who plays on meanwhile waits
-for nobody, and the move as a whole takes no longer."""
+"""Players between two servers at a time. Who waits for 50 others waits 0.3 s. In an orderly move the rest play on meanwhile,
+and the move as a whole takes no longer; when their server is dead, as many more are sent on with each tick, since over the
+internet a player's entry is mostly waiting."""
 
 
 @dataclass(slots=True)
 class Move:
-    """A map on its way. waiting: characters not yet there; queued: those of them who play on at the old server until it is
-    their turn. carried: those who are there. since_ms: when the switch began."""
+    """A map on its way. waiting: characters not yet there; queued: those of them whose turn has not come: they play on at the
+    old server, or are held where it is dead. at_once: how many may be between the two. carried: those who are there.
+    since_ms: when the switch began."""
 
     name: bytes
     tenure: int
@@ -39,7 +41,13 @@ class Move:
     since_ms: int
     waiting: set[int] = field(default_factory=set)
     queued: dict[int, None] = field(default_factory=dict)
+    at_once: int = AT_ONCE
     carried: int = 0
+
+    def drop(self, char_id: int) -> None:
+        """It waits for him no more."""
+        self.waiting.discard(char_id)
+        self.queued.pop(char_id, None)
 
 
 class Serving:
@@ -48,13 +56,17 @@ class Serving:
         self._moves: dict[bytes, Move] = {}
         self._lost_host: dict[bytes, HostId | None] = {}
         self._cold: dict[bytes, tuple[int, int]] = {}
-        self._spent: dict[bytes, int] = {}
         self._unsettled = False
         self._left: set[HostId] = set()
 
     @property
     def moving(self) -> frozenset[bytes]:
         return frozenset(self._moves)
+
+    def in_line(self, player: Player) -> bool:
+        """His map moves, and his turn has not come."""
+        move = self._moves.get(player.map)
+        return move is not None and player.char_id in move.queued
 
     def on_ready(self, node: Node) -> None:
         self._state.note(f"{node.server} is ready, with {len(node.maps)} maps")
@@ -131,7 +143,7 @@ class Serving:
 
     def _may_not(self, name: bytes, host: HostId) -> bool:
         """In this tenure the map has gone to the VPS; or nobody checks what this host says."""
-        return self._spent.get(name) == self._state.tenure_of(name) or host in self._state.left_out
+        return self._state.spent.get(name) == self._state.tenure_of(name) or host in self._state.left_out
 
     def _wait(self, name: bytes, serving: Node | None) -> None:
         """The assigned host is not ready: whoever serves goes on, at most start_timeout; then the VPS, and it is said."""
@@ -147,7 +159,7 @@ class Serving:
 
     def _start_failed(self, name: bytes, serving: Node | None, assign: MapAssign) -> None:
         vps = self._state.nodes.on_vps(name)
-        self._spent[name] = self._state.tenure_of(name)
+        self._state.spent[name] = self._state.tenure_of(name)
         if serving is not None and not serving.is_vps and vps is not None:
             self._begin(name, serving, vps, "orderly", "vps")
         else:
@@ -157,7 +169,7 @@ class Serving:
         """Nobody decided in time: the VPS can always take a map without asking."""
         vps = self._state.nodes.on_vps(name)
         if vps is not None:
-            self._spent[name] = self._state.tenure_of(name)
+            self._state.spent[name] = self._state.tenure_of(name)
             self._begin(name, None, vps, "death", "vps")
 
     def _begin(self, name: bytes, serving: Node | None, to: Node, kind: Kind, outcome: Outcome) -> None:
@@ -175,12 +187,9 @@ class Serving:
         self._go_on(move)
 
     def _take_along(self, player: Player, move: Move) -> None:
-        if player.phase is Phase.PLAYING and player.owner is not move.to:
+        if player.phase is Phase.HELD or (player.phase is Phase.PLAYING and player.owner is not move.to):
             move.waiting.add(player.char_id)
             move.queued[player.char_id] = None
-        elif player.phase is Phase.HELD:
-            move.waiting.add(player.char_id)
-            self._staying.due(player)
         elif player.phase in (Phase.PLACING, Phase.HOLDING, Phase.CHANGING) and player.expected is None:
             move.waiting.add(player.char_id)
 
@@ -188,23 +197,24 @@ class Serving:
         """The player loaded his map, or is gone."""
         for move in [move for move in self._moves.values() if player.char_id in move.waiting]:
             if player.phase is Phase.LEAVING or player.char_id not in self._state.players.by_char:
-                move.waiting.discard(player.char_id)
+                move.drop(player.char_id)
             elif player.owner is move.to or player.map != move.name:
-                move.waiting.discard(player.char_id)
+                move.drop(player.char_id)
                 move.carried += 1
             self._go_on(move)
 
     def _go_on(self, move: Move) -> None:
-        """The next of those who still play on the old server, where few are between the two; or the end."""
-        move.queued = {char_id: None for char_id in move.queued if char_id in move.waiting}
-        while move.queued and len(move.waiting) - len(move.queued) < AT_ONCE:
+        """The next whose turn it is, where few are between the two servers; or the end."""
+        while move.queued and len(move.waiting) - len(move.queued) < move.at_once:
             char_id = next(iter(move.queued))
             del move.queued[char_id]
             player = self._state.players.by_char.get(char_id)
-            if player is None or player.map != move.name or player.owner is move.to:
+            if player is None or player.map != move.name:
                 move.waiting.discard(char_id)
-            elif player.phase is Phase.PLAYING:
+            elif player.phase is Phase.PLAYING and player.owner is not move.to:
                 self._changing.take_off(player)
+            elif player.phase is Phase.HELD:
+                self._staying.due(player)
         self._finish(move)
 
     def settle(self, player: Player) -> None:
@@ -227,6 +237,9 @@ class Serving:
         for name in [*state.lost, *self._cold]:
             self.reconsider(name)
         for move in list(self._moves.values()):
+            if move.queued and move.kind == "death":
+                move.at_once += AT_ONCE
+                self._go_on(move)
             if move.waiting and state.now_ms - move.since_ms > 2 * state.rules.migration_timeout_ms:
                 move.waiting = {char for char in move.waiting if char in state.busy or char in move.queued}
                 self._go_on(move)

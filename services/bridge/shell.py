@@ -45,7 +45,7 @@ class BridgeProcess:
         self._store = Path(settings.bridge.store) if settings.bridge.store else None
         remembered = memory.load(self._store)
         self.core = Bridge(rules_of(settings), layout_of(settings), lambda: secrets.randbits(32), remembered.relays)
-        self.core.state.world = remembered.world()
+        self.core.state.world, self.core.state.spent = remembered.world(), dict(remembered.spent)
         self.core.on_stepped = self._do
         self.links = Links(self._on_linked, self._on_packets, self._on_gone)
         self.hosts = HostLinks(self.links, self._on_host, open_=open_)
@@ -67,7 +67,7 @@ class BridgeProcess:
         self._shell: Shell | None = None
         self._bus: NatsBus | None = None
         self._bus_up = False
-        self._remembered = (tuple(remembered.relays), self.core.state.world.assignments_seq)
+        self._remembered = self._memorable()
 
     async def start(self) -> None:
         """
@@ -214,11 +214,15 @@ class BridgeProcess:
 
     def _to_remember(self) -> memory.Memory | None:
         """None: the same as when it was asked last."""
-        now = (tuple(self.core.relays()), self.core.state.world.assignments_seq)
-        if now == self._remembered:
+        if (now := self._memorable()) == self._remembered:
             return None
         self._remembered = now
-        return memory.Memory.of(self.core.relays(), self.core.state.world)
+        return memory.Memory.of(self.core.relays(), self.core.state)
+
+    def _memorable(self) -> tuple[object, ...]:
+        """Differs when something worth remembering has changed."""
+        state = self.core.state
+        return tuple(self.core.relays()), state.world.assignments_seq, tuple(state.spent.items())
 
     async def _live_on_bus(self) -> None:
         """One connection after another; each one's end begins the next."""

@@ -49,6 +49,7 @@ class State:
     lost: maps whose server is gone -> since when; nobody gets them until it is decided who does, or too late.
     left_out: hosts that get no map for a while, whatever the log says, because their saves cannot be checked or players do not
     get in -> until when.
+    spent: map -> the tenure in which it went to the VPS although a host was chosen: that host does not get it again.
     done: players whose move came to an end, or who may have to move; taken by the core after each input.
     busy: players not simply playing, by character. ids: 32 random bits each."""
 
@@ -61,6 +62,7 @@ class State:
     serving: dict[bytes, Node] = field(default_factory=dict)
     lost: dict[bytes, int] = field(default_factory=dict)
     left_out: dict[HostId, int] = field(default_factory=dict)
+    spent: dict[bytes, int] = field(default_factory=dict)
     busy: dict[int, Player] = field(default_factory=dict)
     done: list[Player] = field(default_factory=list)
     recovering: bool = True

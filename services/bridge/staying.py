@@ -80,11 +80,16 @@ class Staying:
             self._state.enter_phase(player, Phase.HOLDING)
 
     def _held(self, player: Player, message: Held) -> None:
-        """Where his client last was; but who was taken out of an instance does not go back into it."""
+        """Where his client last was; but who was taken out of an instance does not go back into it. If his server is dead the
+        char-server lets him go while it is decided where to."""
         taken_out = is_instance(message.map.encode("ascii", "replace")) and not is_instance(player.map)
         between = player.phase in (Phase.HOLDING, Phase.HELD, Phase.CHANGING)
-        if between and message.switch == player.switch and not taken_out:
+        if not between or message.switch != player.switch:
+            return
+        if not taken_out:
             self._at(player, message)
+        if player.phase is Phase.HELD and player.auth is None and not self._gate.waits(player):
+            self._changing.change(player)
 
     def due(self, player: Player) -> None:
         """A busy player whose phase lasts too long, or whose map can be served again."""
@@ -121,8 +126,3 @@ class Staying:
         elif player.phase is Phase.LEAVING and (waited_ms > LEAVE_MS or (player.saved and not self._gate.waits(player))):
             self._ending.offline(player)
             self._ending.forget(player)
-
-    def checked(self, player: Player) -> None:
-        """None of his saves waits any more."""
-        if self._state.busy.get(player.char_id) is player:
-            self.due(player)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from libs.config import Settings
 from libs.events import HostId, HostOrder, MapName, OrderedMap, Region
+from libs.events.orders import Heard
 from libs.hosting.effects import Say
 from libs.hosting.score import PPM, score_ppm
 from libs.hosting.world import Host, World
@@ -46,6 +47,7 @@ class Orders:
             score=self._score(host, presence),
             notes=presence.notes[:32],
             regions=self._regions,
+            heard=Heard(seq=presence.metrics.seq, at_ms=presence.metrics.at_ms),
         )
 
     def _score(self, host: Host, presence: Presence) -> float | None:

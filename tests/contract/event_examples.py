@@ -44,6 +44,7 @@ from libs.events import (
     SpeedStep,
     Terms,
 )
+from libs.events.orders import Heard
 
 AT_MS = 1_700_000_000_000
 _H1: Any = "h1"
@@ -152,6 +153,7 @@ EXAMPLES: list[Event] = [
         score=0.75,
         notes=["jitter 18 ms, allowed 15"],
         regions={_EU: "198.51.100.2:5121"},
+        heard=Heard(seq=7, at_ms=AT_MS),
     ),
     HostLost(host=_H1, at_ms=AT_MS, link="b3"),
     HostRtt(host=_H1, at_ms=AT_MS, region=_EU, p50_ms=12.5, p95_ms=19.0),

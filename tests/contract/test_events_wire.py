@@ -64,7 +64,7 @@ GROWN = {
     "map.assign": "cooling",
     "host.check": "host at_ms rounds",
     "host.dial": "host",
-    "host.order": "regions",
+    "host.order": "regions heard",
     "host.speed": "host at_ms step size payload",
     "players.online": "at_ms",
     "ops.alert": "about at_ms what detail by",
@@ -74,7 +74,7 @@ GROWN = {
 OPTIONAL = {
     "host.metrics": "cpu_ghz cpu_cores free_ram_mb net_mbps latency_ms jitter_ms packet_rate region_rtt_ms bundle",
     "map.assign": "cooling",
-    "host.order": "link score notes regions",
+    "host.order": "link score notes regions heard",
     "host.check": "rounds",
     "host.speed": "size payload",
 }
@@ -87,6 +87,7 @@ NESTED = {
     ("map.assign", "candidates"): "host score terms",
     ("host.order", "maps"): "tenure role",
     ("host.order", "link"): "address port ticket",
+    ("host.order", "heard"): "seq at_ms",
 }
 CHOICES = {
     ("host.up", "reach"): "direct dialback none",

@@ -3,7 +3,6 @@
 import asyncio
 import random
 
-from libs.bus.errors import BusUnavailable
 from libs.bus.nats import NatsBus, connect
 from libs.events import HostCheck, HostCheckReply, HostId, Region
 from libs.runtime.clock import Clock
@@ -12,7 +11,6 @@ from services.agent.shell import AgentShell
 from services.agent.simulated import SimulatedMachine, SimulatedMapServers
 
 CONNECT_TIMEOUT_S = 15.0
-RETRY_S = 0.1
 
 
 class TurningAgent(Agent):
@@ -57,15 +55,7 @@ class SimulatedHost:
         self._leaving = asyncio.Event()
         servers = SimulatedMapServers(self._rng)
         shell = AgentShell(self.agent, self._bus, SimulatedMachine(self._measured, self._rng), servers, Clock())
-        self._running = asyncio.create_task(self._serve(shell), name=f"agent {self.id}")
-
-    async def _serve(self, shell: AgentShell) -> None:
-        """NATS may die just while the agent begins to listen; a machine's owner would start it again."""
-        while True:
-            try:
-                return await shell.run(self._leaving)
-            except BusUnavailable:
-                await asyncio.sleep(RETRY_S)
+        self._running = asyncio.create_task(shell.run(self._leaving), name=f"agent {self.id}")
 
     async def leave(self) -> None:
         """Says goodbye and waits for its maps to be taken."""

@@ -113,11 +113,12 @@ def bytes_of(quantity: str) -> int:
 def references(workload: Document) -> Iterator[tuple[str, str, str | None]]:
     """(kind, name, key or None) of every ConfigMap and Secret the pods need in order to start."""
     for volume in pod_spec(workload).get("volumes", []):
-        if "configMap" in volume:
-            yield "ConfigMap", volume["configMap"]["name"], None
-        if "secret" in volume:
-            for item in volume["secret"]["items"]:
-                yield "Secret", volume["secret"]["secretName"], item["key"]
+        for source in volume.get("projected", {}).get("sources", [volume]):
+            if "configMap" in source:
+                yield "ConfigMap", source["configMap"]["name"], None
+            if "secret" in source:
+                for item in source["secret"]["items"]:
+                    yield "Secret", source["secret"].get("secretName") or source["secret"]["name"], item["key"]
     for container in containers(workload):
         for value in environment(container).values():
             if isinstance(value, dict) and "secretKeyRef" in value:

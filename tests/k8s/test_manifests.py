@@ -249,7 +249,9 @@ def test_only_the_lab_has_a_secret_in_version_control(manifests: Manifests) -> N
 
 
 def test_the_services_read_the_password_nats_asks_for(dev_secret: dict[str, str]) -> None:
-    assert dev_secret["credentials"] == f"kafra:{dev_secret['password']}"
+    name, _, password = dev_secret["credentials"].partition(":")
+
+    assert f"users: [{{ user: {name}, password: {password} }}]" in dev_secret["accounts.conf"]
 
 
 def test_the_configuration_exists_once_and_arrives_byte_for_byte(manifests: Manifests) -> None:

@@ -16,18 +16,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nats.aio.client import Client
 from nats.errors import Error
 from nats.js.api import StreamInfo
 
+from libs.identity.accounts import User, accounts_config
+from libs.identity.authority import make_authority
+
 from .rendered import Document, Manifests, bytes_of, containers, environment, pod_spec
 
 NATS_SERVER = str(Path(sys.executable).with_name("nats-server"))
 READ_TIMEOUT_S = 20
 READY_TIMEOUT_S = 60
-PASSWORD = "k0123456789abcdef"  # the shape README.md tells an operator to make
 
 
 @dataclass(frozen=True)
@@ -39,20 +42,52 @@ class Node:
     log: Path
 
 
-def test_nats_accepts_the_configuration(manifests: Manifests, tmp_path: Path) -> None:
-    read = _read(manifests, tmp_path, PASSWORD)
+@dataclass(frozen=True)
+class Secret:
+    """What the Secret kafra-nats holds. login: as nats-py's options."""
+
+    accounts: str
+    login: dict[str, Any]
+
+
+@pytest.fixture
+def lab(dev_secret: dict[str, str]) -> Secret:
+    user, _, password = dev_secret["credentials"].partition(":")
+    return Secret(dev_secret["accounts.conf"], {"user": user, "password": password})
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Secret:
+    """As README.md tells an operator to make it."""
+    make_authority(tmp_path / "authority", int(time.time()))
+    accounts = (tmp_path / "authority" / "accounts.conf").read_text()
+    return Secret(accounts, {"user_credentials": str(tmp_path / "authority" / "services.creds")})
+
+
+def test_nats_accepts_the_configuration(manifests: Manifests, tmp_path: Path, own: Secret) -> None:
+    read = _read(manifests, tmp_path, own)
 
     assert read.returncode == 0, read.stderr
 
 
-@pytest.mark.parametrize("password", ["123456", "64k", "true", None])
-def test_nats_does_not_start_on_a_password_it_takes_for_something_else(
-    prod: Manifests, tmp_path: Path, password: str | None
-) -> None:
-    """README.md warns of it; when this fails the warning can go."""
-    read = _read(prod, tmp_path, password)
+def test_nats_accepts_the_configuration_of_the_lab(dev: Manifests, tmp_path: Path, lab: Secret) -> None:
+    read = _read(dev, tmp_path, lab)
+
+    assert read.returncode == 0, read.stderr
+
+
+def test_without_the_secrets_accounts_nats_does_not_start(prod: Manifests, tmp_path: Path) -> None:
+    """It would let anyone in."""
+    read = _read(prod, tmp_path, None)
 
     assert read.returncode != 0
+
+
+def test_the_labs_accounts_are_those_of_the_embedded_server(tmp_path: Path, lab: Secret) -> None:
+    """By what the server says of each: its own name for all that stands in a configuration."""
+    made = accounts_config([User(lab.login["user"], lab.login["password"])])
+
+    assert _plain(lab.accounts) == _plain(made)
 
 
 @pytest.mark.parametrize("overlay", ["base", "prod"])
@@ -97,15 +132,13 @@ def test_lame_duck_mode_fits_the_grace_period(manifests: Manifests) -> None:
 
 @pytest.mark.nats
 def test_one_node_of_dev_serves_its_services_refuses_others_and_ends_as_told(
-    dev: Manifests, dev_secret: dict[str, str], tmp_path: Path
+    dev: Manifests, lab: Secret, tmp_path: Path
 ) -> None:
-    user, _, password = dev_secret["credentials"].partition(":")
-
-    with _node(dev, tmp_path, "nats-0", dev_secret["password"]) as node:
+    with _node(dev, tmp_path, "nats-0", lab) as node:
         _await_probes(dev, node)
-        stream = asyncio.run(_make_stream(node, user, password, copies=1))
+        stream = asyncio.run(_make_stream(node, lab.login, copies=1))
         with pytest.raises(Error, match="Authorization"):
-            asyncio.run(_make_stream(node, user, "wrong", copies=1))
+            asyncio.run(_make_stream(node, lab.login | {"password": "wrong"}, copies=1))
         command = _container(dev)["lifecycle"]["preStop"]["exec"]["command"]
         assert command[:2] == ["nats-server", "--signal"]
         subprocess.run([NATS_SERVER, "--signal", f"ldm={node.pid_file}"], check=True, timeout=READ_TIMEOUT_S)
@@ -116,7 +149,7 @@ def test_one_node_of_dev_serves_its_services_refuses_others_and_ends_as_told(
 
 
 @pytest.mark.nats
-def test_three_nodes_of_prod_are_a_cluster_that_keeps_three_copies(prod: Manifests, tmp_path: Path) -> None:
+def test_three_nodes_of_prod_are_a_cluster_that_keeps_three_copies(prod: Manifests, tmp_path: Path, own: Secret) -> None:
     names = [f"nats-{n}" for n in range(prod.nats()["spec"]["replicas"])]
     routes = [f"nats://127.0.0.1:{port}" for port in _free_ports(len(names))]
 
@@ -124,10 +157,10 @@ def test_three_nodes_of_prod_are_a_cluster_that_keeps_three_copies(prod: Manifes
         nodes = []
         for name, route in zip(names, routes, strict=True):
             peers = ["--cluster_listen", route, "--routes", ",".join(routes)]
-            nodes.append(stack.enter_context(_node(prod, tmp_path, name, PASSWORD, peers)))
+            nodes.append(stack.enter_context(_node(prod, tmp_path, name, own, peers)))
         for node in nodes:
             _await_probes(prod, node)
-        stream = asyncio.run(_make_stream(nodes[0], "kafra", PASSWORD, copies=len(names)))
+        stream = asyncio.run(_make_stream(nodes[0], own.login, copies=len(names)))
         greeting = _greeting(nodes[0])
 
     assert stream.cluster is not None
@@ -137,24 +170,24 @@ def test_three_nodes_of_prod_are_a_cluster_that_keeps_three_copies(prod: Manifes
 
 
 @pytest.mark.nats
-def test_the_agents_component_opens_a_websocket(prod_with_components: Manifests, tmp_path: Path) -> None:
+def test_the_agents_component_opens_a_websocket(prod_with_components: Manifests, tmp_path: Path, own: Secret) -> None:
     (container,) = containers(prod_with_components.nats())
     (declared,) = [port["containerPort"] for port in container["ports"] if port["name"] == "websocket"]
     (port, cluster_port) = _free_ports(2)
     free = {f"port: {declared}\n": f"port: {port}\n"}
     alone = ["--cluster_listen", f"nats://127.0.0.1:{cluster_port}", "--routes", f"nats://127.0.0.1:{cluster_port}"]
 
-    with _node(prod_with_components, tmp_path, "nats-0", PASSWORD, alone, free) as node:
+    with _node(prod_with_components, tmp_path, "nats-0", own, alone, free) as node:
         answer = _await_upgrade(node, port)
 
     assert answer.startswith(b"HTTP/1.1 101 ")
 
 
-async def _make_stream(node: Node, user: str, password: str, copies: int) -> StreamInfo:
+async def _make_stream(node: Node, login: dict[str, Any], copies: int) -> StreamInfo:
     url = f"nats://127.0.0.1:{node.client_port}"
     client = Client()  # not nats.connect(): it leaves the socket open when the login is refused
     try:
-        await client.connect(url, user=user, password=password, allow_reconnect=False, error_cb=_ignore)
+        await client.connect(url, allow_reconnect=False, error_cb=_ignore, **login)
         jetstream = client.jetstream(timeout=READ_TIMEOUT_S)
         return await jetstream.add_stream(name="ASSIGNMENTS", subjects=["map.assign.*"], num_replicas=copies)
     finally:
@@ -192,6 +225,12 @@ async def _ignore(_: Exception) -> None:
     """What nats-py raises is enough; it would log it too."""
 
 
+def _plain(config: str) -> str:
+    """Without comments, quotes, commas, colons and white space: two ways to write the same."""
+    lines = [line.partition("#")[0] for line in config.splitlines()]
+    return re.sub(r'["\s,:]', "", "".join(lines))
+
+
 def _container(manifests: Manifests) -> Document:
     (container,) = containers(manifests.nats())
     return container
@@ -208,34 +247,36 @@ def _setting(conf: str, key: str) -> str:
     return str(value)
 
 
-def _write(manifests: Manifests, directory: Path) -> Path:
-    """The ConfigMap as the pod would see it; the path of the file that its arguments name."""
+def _write(manifests: Manifests, directory: Path, secret: Secret | None) -> Path:
+    """ConfigMap and Secret as the pod would see them; the path of the file that its arguments name."""
     for name, text in _files(manifests).items():
         (directory / name).write_text(text)
+    (volume,) = [volume for volume in pod_spec(manifests.nats())["volumes"] if volume["name"] == "config"]
+    (from_secret,) = [source["secret"] for source in volume["projected"]["sources"] if "secret" in source]
+    assert from_secret["items"] == [{"key": "accounts.conf", "path": "accounts.conf"}]
+    if secret is not None:
+        (directory / "accounts.conf").write_text(secret.accounts)
     arguments = _container(manifests)["args"]
     (mount,) = [m for m in _container(manifests)["volumeMounts"] if m["name"] == "config"]
     return directory / Path(arguments[arguments.index("--config") + 1]).relative_to(mount["mountPath"])
 
 
-def _environment(manifests: Manifests, pod_name: str, password: str | None) -> dict[str, str]:
+def _environment(manifests: Manifests, pod_name: str) -> dict[str, str]:
     """What the StatefulSet puts into the container's environment, and nothing else."""
     resolved: dict[str, str] = {}
     for name, value in environment(_container(manifests)).items():
         if isinstance(value, str):
             resolved[name] = value
-        elif "fieldRef" in value:
+        else:
             assert value["fieldRef"]["fieldPath"] == "metadata.name"
             resolved[name] = pod_name
-        elif password is not None:
-            assert value["secretKeyRef"]["key"] == "password"
-            resolved[name] = password
     return resolved
 
 
-def _read(manifests: Manifests, directory: Path, password: str | None) -> subprocess.CompletedProcess[str]:
+def _read(manifests: Manifests, directory: Path, secret: Secret | None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [NATS_SERVER, "-t", "-c", str(_write(manifests, directory))],
-        env=_environment(manifests, "nats-0", password),
+        [NATS_SERVER, "-t", "-c", str(_write(manifests, directory, secret))],
+        env=_environment(manifests, "nats-0"),
         capture_output=True,
         text=True,
         check=False,
@@ -248,14 +289,14 @@ def _node(
     manifests: Manifests,
     directory: Path,
     name: str,
-    password: str,
+    secret: Secret,
     arguments: Sequence[str] = (),
     replacements: Mapping[str, str] | None = None,
 ) -> Iterator[Node]:
     """A running server. arguments, replacements (in the files): what must differ on this machine."""
     home = directory / name
     home.mkdir()
-    conf = _write(manifests, home)
+    conf = _write(manifests, home, secret)
     # store_dir not on the command line: nats-server refuses to be told twice.
     for old, new in {"store_dir: /data\n": f"store_dir: {home / 'data'}\n", **(replacements or {})}.items():
         (file,) = [path for path in home.glob("*.conf") if old in path.read_text()]
@@ -267,7 +308,7 @@ def _node(
         *arguments,
     ]
     with (home / "log").open("wb") as log:
-        process = subprocess.Popen(command, env=_environment(manifests, name, password), stderr=log)
+        process = subprocess.Popen(command, env=_environment(manifests, name), stderr=log)
     try:
         yield Node(process, client_port, monitor_port, home / "nats.pid", home / "log")
     finally:

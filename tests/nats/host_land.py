@@ -98,12 +98,8 @@ async def signed_tokens(directory: Path) -> AsyncIterator[Land]:
     authority = directory / "authority"
     now_s = int(time.time())
     make_authority(authority, now_s)
-    seeds = {host: make_seed(Kind.USER) for host in HOSTS}
-    for host, seed in seeds.items():
-        write_secret(directory / host, tokens.credentials(issue(authority, host, public_key_of(seed), now_s), seed))
     with cluster_node(directory, authority / CONFIG) as node:
-        url = f"nats://127.0.0.1:{node.port}"
-        land = _land(url, authority / SERVICES, directory, seeds)
+        land = settled_land(node, directory, authority, now_s)
         try:
             yield land
         finally:
@@ -144,6 +140,14 @@ def _port(home: Path, process: "subprocess.Popen[bytes]") -> int:
             return int(json.loads(said.read_text())["nats"][0].rsplit(":", 1)[1])
         assert time.monotonic() < end_s, "nats-server does not say where it listens"
         time.sleep(0.01)
+
+
+def settled_land(node: Node, directory: Path, authority: Path, now_s: int) -> Land:
+    """The hosts have their tokens."""
+    seeds = {host: make_seed(Kind.USER) for host in HOSTS}
+    for host, seed in seeds.items():
+        write_secret(directory / host, tokens.credentials(issue(authority, host, public_key_of(seed), now_s), seed))
+    return _land(f"nats://127.0.0.1:{node.port}", authority / SERVICES, directory, seeds)
 
 
 def _land(url: str, services: Path, directory: Path, seeds: dict[str, str]) -> Land:

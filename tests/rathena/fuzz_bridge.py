@@ -18,8 +18,9 @@ from libs.rathena.inter_saves import SaveAck, SaveChar, ScdataRequest
 from libs.rathena.layout import shipped
 from libs.rathena.packets import BadPacket
 from services.bridge import asked, chat, saves
-from services.bridge.core import HELD_BACK_BYTES_MAX, Bridge
+from services.bridge.core import Bridge
 from services.bridge.effects import Cut, Down, Effect, Tell, Up
+from services.bridge.recovery import HELD_BACK_BYTES_MAX
 from services.bridge.said import QUEUE_MAX
 from services.bridge.state import Rules
 from services.bridge.strangers import ASKED_MAX
@@ -168,7 +169,7 @@ class Town:
         assert mux.asked._open <= asked.OPEN_MAX, "questions"
         assert mux.whispers.waiting <= chat.OPEN_MAX, "whispers"
         assert len(mux.groups._of) <= players + 16, "groups of nobody"
-        assert bridge._held_back_bytes <= HELD_BACK_BYTES_MAX, "held back"
+        assert bridge._recovery._held_back_bytes <= HELD_BACK_BYTES_MAX, "held back"
         assert len(bridge._strangers._askers) <= ASKED_MAX, "asks of the VPS"
         assert len(bridge.said._queue) <= QUEUE_MAX, "said"
         gate = bridge.gate

@@ -76,22 +76,22 @@ class World:
 
     # -- the bridge as a process ---------------------------------------------------------------------------------------
 
-    def start_bridge(self, relays: tuple[str, ...], log: Log | None = None) -> None:
+    def start_bridge(self, relays: tuple[str, ...], log: Log | None = None, spent: dict[bytes, int] | None = None) -> None:
         known = self.witness.real_ids if hasattr(self, "witness") else set()
         bridge = Bridge(self.rules, shipped(), lambda: self.random.getrandbits(32), relays)
-        bridge.state.world = log or Log()
+        bridge.state.world, bridge.state.spent = log or Log(), dict(spent or {})
         self.witness = Witness(bridge)
         self.witness.real_ids = known
         self.char_up = self.bus_up = False
 
     def kill_bridge(self) -> None:
         """Every connection of it breaks; a new one starts with what was remembered."""
-        log, relays = self.witness.bridge.state.world, tuple(self.witness.bridge.relays())
+        state, relays = self.witness.bridge.state, tuple(self.witness.bridge.relays())
         for link in list(self.links):
             self.break_link(link, tell_bridge=False)
         self.break_wire("char"), self.break_wire("relay")
         self.relay.peer = 0
-        self.start_bridge(relays, log)
+        self.start_bridge(relays, state.world, state.spent)
 
     def do(self, name: str, *given: Any, **named: Any) -> None:
         """An input of the bridge now."""

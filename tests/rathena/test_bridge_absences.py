@@ -1,11 +1,14 @@
 """Somebody is away or was: the bridge before this one, a host that comes back, a server that hangs, the validator."""
 
+from pathlib import Path
+
 from libs.events import Fact, MapMoved, Stream
 from libs.hosting.effects import Append
 from libs.link.messages import Closed, Hold
 from libs.rathena.inter_chars import ChangeMapServer, ChangeMapServerAck, CharOffline
 from libs.rathena.inter_link import RegisterUsers, TotalUsers
 from libs.rathena.inter_saves import SaveChar
+from services.bridge import memory
 from services.bridge.effects import Cut, Up
 from tests.rathena.bridge_game import (
     CORE,
@@ -187,3 +190,24 @@ def test_who_waits_for_the_validator_goes_on_well_before_his_relay_gives_him_up(
     assert not game.ups(SaveChar)
     game.char(answered(game.ups(ChangeMapServer)[-1]))
     assert "dropped" in game.reports()
+
+
+def test_a_map_that_went_to_the_vps_stays_there_over_a_restart_of_the_bridge(tmp_path: Path) -> None:
+    game = Game()
+    game.hello()
+    game.bridge.on_fact(Fact(Stream.ASSIGNMENTS, 1, assign("moc_fild01", "h1")), game.now_ms)
+    game.link(HOST, 6000, b"moc_fild01", host="h1")
+    game.bridge.node_lost(HOST, game.now_ms)
+    game.wait(1_100)
+    assert game.bridge.state.serving[b"moc_fild01"].is_vps
+    memory.save(tmp_path, memory.Memory.of(["r"], game.bridge.state))
+
+    after, remembered = Game(), memory.load(tmp_path)
+    after.bridge.state.world, after.bridge.state.spent = remembered.world(), remembered.spent
+    after.hello()
+    after.link(HOST, 6000, b"moc_fild01", host="h1")
+    after.wait(100)
+
+    assert after.bridge.state.serving[b"moc_fild01"].is_vps
+    after.bridge.on_fact(Fact(Stream.ASSIGNMENTS, 2, assign("moc_fild01", "h1")), after.now_ms)
+    assert after.bridge.state.serving[b"moc_fild01"].host == "h1"

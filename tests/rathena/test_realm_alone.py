@@ -1,7 +1,6 @@
 """The data plane stands alone (DESIGN D5): every control service stopped, NATS stopped. Players play on; a host's death is
 answered by the VPS; when all of it returns, the world agrees with what happened."""
 
-import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -12,7 +11,7 @@ import pytest
 from libs.events import HostId
 from services.ops.stack import SERVICES
 from tests.rathena.figures import tell
-from tests.rathena.realm import FIELD, POLL_S, TOWN, WAIT_S, Realm
+from tests.rathena.realm import FIELD, TOWN, Realm
 from tests.rathena.twin.client import TwinClient
 
 PLAYERS = 12
@@ -61,9 +60,7 @@ async def test_with_the_shipped_settings_players_are_saved_on_the_vps_when_no_va
             await realm.attack(players)
             players[1] = await out_and_in(realm, 1)
             assert players[1].core.map == FIELD
-            async with asyncio.timeout(WAIT_S):
-                while len(await realm.fallback.ask("players")) < len(players):  # noqa: ASYNC110 - it is another process's
-                    await asyncio.sleep(POLL_S)
+            await realm.until(lambda: "-> the VPS" in realm.log("bridge"), "everybody is on the VPS")
             await realm.attack(players)
             await realm.kept(players)
             assert [player.core.zeny for player in players] == [1_030] * 4

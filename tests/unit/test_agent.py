@@ -4,19 +4,19 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
-from pathlib import Path
 
-import psutil
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.bus.memory import MemoryServer
 from libs.events import CheckKind, HostCheck, HostCheckReply, HostId, HostMetrics, HostOrder, MapName, OrderedMap, Region
+from libs.events.orders import TWO_AGENTS, Heard
 from libs.runtime.clock import Clock
 from services.agent import running as command
 from services.agent.core import FIRST_INTERVAL_MS, Agent, Identity, Measured
-from services.agent.machine import SAMPLES_MIN, WINDOW, NoMapServers, RealMachine, percentiles
+from services.agent.machine import NoMapServers
 from services.agent.shell import AgentShell
 from services.agent.simulated import START_MS, SimulatedMachine, SimulatedMapServers
 
@@ -96,37 +96,30 @@ def test_the_proof_is_a_chain_of_hashes_over_nonce_and_host():
     assert Agent(ME).answer(check) == HostCheckReply(proof=expected.hex())
 
 
-def test_percentiles_want_a_few_samples_first():
-    assert percentiles([10.0] * (SAMPLES_MIN - 1)) == (None, None)
-    assert percentiles([10.0] * SAMPLES_MIN) == (10.0, 0.0)
-    assert percentiles([float(ms) for ms in range(101)]) == pytest.approx((50.0, 45.0))
+def order_of_two(seq: int, at_ms: int) -> HostOrder:
+    notes = [f"{TWO_AGENTS}: end the other"]
+    return msgspec.structs.replace(order(FIELD), notes=notes, heard=Heard(seq=seq, at_ms=at_ms))
 
 
-def test_a_real_machine_says_only_what_it_has_measured():
-    machine = RealMachine("203.0.113.1", 6121)
+def test_of_two_agents_with_one_identity_the_one_that_is_not_heard_knows_it():
+    older, newer = Agent(ME), Agent(ME)
+    for at_ms in (100, 200, 300):
+        older.metrics(Measured(), {}, at_ms)
+    newer.metrics(Measured(), {}, 310)
 
-    new = machine.measure()
-    for _ in range(3 * WINDOW):
-        machine.observe_round_trip(0.001)
-    for _ in range(WINDOW):
-        machine.observe_round_trip(0.020)
-    measured = machine.measure()
+    told = order_of_two(seq=1, at_ms=310)
 
-    assert (new.latency_ms, new.jitter_ms) == (None, None)
-    assert (measured.latency_ms, measured.jitter_ms) == pytest.approx((20.0, 0.0)), "only the newest round trips count"
-    assert (measured.net_mbps, measured.packet_rate, measured.region_rtt_ms, measured.bundle) == (None, None, None, None)
-    assert (measured.address, measured.port) == ("203.0.113.1", 6121)
-    assert measured.cpu_cores == psutil.cpu_count(logical=True)
-    assert measured.free_ram_mb is not None
-    assert 0 < measured.free_ram_mb <= psutil.virtual_memory().total / 2**20
-    assert measured.cpu_ghz is None or 0.1 < measured.cpu_ghz < 10
+    assert older.is_displaced_by(told)
+    assert not newer.is_displaced_by(told)
 
 
-def test_a_clock_nobody_states_is_absent(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(psutil, "cpu_freq", lambda: None)
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "processor : 0\n")
+def test_an_agent_alone_is_never_displaced():
+    agent = Agent(ME)
+    agent.metrics(Measured(), {}, 100)
 
-    assert RealMachine(None, 6121).measure().cpu_ghz is None
+    assert not agent.is_displaced_by(order(FIELD)), "nothing was said of two"
+    assert not agent.is_displaced_by(order_of_two(seq=1, at_ms=100)), "its own word is what counts"
+    assert not agent.is_displaced_by(msgspec.structs.replace(order_of_two(1, 1), heard=None)), "nobody said who counts"
 
 
 def test_simulated_map_servers_start_are_ready_and_stop():

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
+from libs.runtime.service import run_loop
 from tests.rathena.twin.char import TwinChar
 from tests.rathena.twin.control import Answer, Control, char_orders, map_orders
 from tests.rathena.twin.effects import Exit
@@ -23,7 +24,7 @@ from tests.rathena.twin.store import Store
 def main() -> int:
     options = _parser().parse_args()
     with open(options.log or os.devnull, "a", buffering=1, encoding="utf-8") as log:  # noqa: PTH123
-        return asyncio.run(_char(options, log) if options.what == "char" else _map(options, log))
+        return run_loop(_char(options, log) if options.what == "char" else _map(options, log))
 
 
 async def _char(options: argparse.Namespace, log: TextIO) -> int:
