@@ -26,7 +26,7 @@ from libs.bus.port import Start
 from libs.events import Event, Fact, HostCheckReply, HostDown, HostId, HostMetrics, HostUp, MapName, MapReport, Stream, encode
 
 BEATS = 40_000
-HOSTS = 1_000
+HOSTS = 2_000
 RATE = Target("at least", 0.5)
 IDLE, BUSY = 10_000, 500
 IDLE_S, BUSY_S = 5.0, 0.5
@@ -34,6 +34,8 @@ LOAD = Bound("at most", 60.0)
 WINDOW_S = 15
 SETTLE_S = 10
 """Until every host has its orders, and has been echoed a first time."""
+WARM_UPS, WARM_UP_S = 3, 0.5
+"""A host comes up with its first heartbeat and gets its order after the second."""
 SLOT_S = 0.02
 WAIT_S = 90
 LAST = HostId("last")
@@ -46,7 +48,7 @@ async def beating(plan: Plan) -> list[Figure]:
     ids = facts.host_ids(HOSTS)
     noise = random.Random(11)
     plain = {host: facts.metrics(host, 0) for host in ids}
-    beats = messages([_noisy(plain[ids[number % HOSTS]], number, noise) for number in range(count)])
+    beats = messages([_noisy(plain[ids[number % HOSTS]], WARM_UPS + number // HOSTS, noise) for number in range(count)])
     kafra, bare = [], []
     for number in range(plan.repeat):
         plan.say(f"heartbeats, {number + 1} of {plan.repeat}")
@@ -202,14 +204,16 @@ class _Watched:
 
 @contextlib.asynccontextmanager
 async def _registry(url: str, hosts: Sequence[HostMetrics]) -> AsyncIterator[psutil.Process]:
-    """A registry process in whose log these hosts are up."""
+    """A registry process in whose log these hosts are up, and which has said to them what was to be said."""
     async with place.process("registry", "services.registry", url=url) as registry:
         bus = await connect(url, name="bench")
         watched = _Watched()
         await bus.follow([Stream.HOSTS], watched.on_fact, Start.ALL)
-        for beat in hosts:
-            bus.say(beat)
-        await watched.until_up(len(hosts))
+        for number in range(WARM_UPS):
+            for beat in hosts:
+                bus.say(msgspec.structs.replace(beat, seq=number))
+            await watched.until_up(len(hosts))
+            await asyncio.sleep(WARM_UP_S)
         await bus.close()
         yield registry
 

@@ -35,7 +35,7 @@ from services.registry.observed import ECHO_TIMEOUT_MS, Observed
 from services.registry.orders import Orders
 from services.registry.playing import ONLINE_TIMEOUT_MS, Playing
 from services.registry.presence import Death, Presence
-from services.registry.speech import Heard
+from services.registry.speech import Heard, beats_per_s
 from services.registry.watch import Watch
 from services.registry.writes import Writes
 
@@ -57,6 +57,7 @@ class Registry:
     def __init__(self, settings: Settings, *, name: NodeName, started_ms: int) -> None:
         self.world = World()
         self._settings, self._name = settings, name
+        self._beats_per_s = beats_per_s(settings)
         self._presences: dict[HostId, Presence] = {}
         self._dirty: set[HostId] = set()
         self._calm: dict[HostId, Calm | None] = {}
@@ -133,8 +134,8 @@ class Registry:
             presence = self._presences[host] = Presence(metrics, now_ms, self._settings.monitoring.heartbeat_idle_ms)
             self._observed.meet(host, now_ms)
         speech = presence.speech
-        before = (speech.is_loud(now_ms), speech.is_out(now_ms), speech.is_doubled(now_ms))
-        heard = speech.take(metrics, self._connections.count(host), now_ms, self._settings)
+        odd = speech.odd(now_ms)
+        heard = speech.take(metrics, self._connections.count(host), now_ms, self._beats_per_s)
         if heard is Heard.COUNTS:
             presence.hear(metrics, now_ms)
             self._playing.bind(host, metrics.account_id, now_ms)
@@ -142,7 +143,7 @@ class Registry:
             presence.live(now_ms)
         calm = self._calm.get(host) if heard is Heard.COUNTS else None
         counts = heard is Heard.COUNTS and (calm is None or not calm.holds(metrics, now_ms))
-        if counts or before != (speech.is_loud(now_ms), speech.is_out(now_ms), speech.is_doubled(now_ms)):
+        if counts or speech.odd(now_ms) != odd:
             self._dirty.add(host)
         self._watch.look_at(host)
 
