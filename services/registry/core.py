@@ -44,7 +44,8 @@ HOSTS_MAX = 100_000
 FORGET_MS = 3_600_000
 """A host that is down and was silent this long is forgotten; its facts stay in the log."""
 RETRY_MS = 500
-"""When to look again at a host whose down could not be written, or that is down already."""
+"""When to look again at a host whose last write has not settled. One that is down is looked at again when it may be forgotten,
+or when it is up again: 10,000 of them cost nothing."""
 GAP_MS = 1_000
 """A registry that did not run for this long was paused: it listens anew before it calls anyone dead."""
 ALERTED = ("silent", "lost", "blacklisted")
@@ -114,8 +115,11 @@ class Registry:
         was_up = host is not None and self.world.host(host).is_up
         self.world.apply(fact)
         if host is not None:
-            self._up += self.world.host(host).is_up - was_up
+            is_up = self.world.host(host).is_up
+            self._up += is_up - was_up
             self._dirty.add(host)
+            if is_up and not was_up:
+                self._watch.look_at(host)
 
     def on_heard(self, event: Event, now_ms: int) -> None:
         if isinstance(event, HostMetrics):
@@ -269,8 +273,12 @@ class Registry:
             self._calm.pop(host.id, None)
             self._observed.forget(host.id)
             self._playing.unbind(host.id)
+        elif host.is_up:
+            self._watch.look_at(host.id, at_least_ms=now_ms + 1)
+        elif not self._writes.may_write(host.id):
+            self._watch.look_at(host.id, at_least_ms=now_ms + RETRY_MS)
         else:
-            self._watch.look_at(host.id, at_least_ms=now_ms + (1 if host.is_up else RETRY_MS))
+            self._watch.look_at(host.id, at_least_ms=self._watch.heard_ms(host.id) + FORGET_MS)
 
     def _holds_maps(self, host_id: HostId) -> bool:
         return bool(self.world.serving.get(host_id)) or bool(self.world.backing.get(host_id))
