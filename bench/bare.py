@@ -3,8 +3,8 @@ speed (callbacks, a pipelined publisher, uvloop). No Kafra code in this file.
 
 python -m bench.bare pipeline URL BODY_BYTES   map.enter -> compare-and-set write of map.assign, until SIGTERM
 python -m bench.bare rebuild URL               the last message of each subject of three streams; prints seconds as JSON
-python -m bench.bare count URL                 a callback that counts host.metrics.*, says host.heard.last after that of a host
-                                               called `last`; until SIGTERM
+python -m bench.bare count URL                 a callback that counts host.metrics.*, says host.heard.X after that of a host X
+                                               called last_...; until SIGTERM
 python -m bench.bare proxy PORT TO_PORT        copies what comes on PORT to TO_PORT and back, on loopback, until SIGTERM
 """
 
@@ -104,8 +104,8 @@ async def count(url: str) -> None:
     async def on_beat(message: Msg) -> None:
         nonlocal seen
         seen += 1
-        if message.subject == "host.metrics.last":
-            await client.publish("host.heard.last", str(seen).encode())
+        if message.subject.startswith("host.metrics.last_"):
+            await client.publish(f"host.heard.{message.subject[13:]}", str(seen).encode())
 
     await client.subscribe("host.metrics.*", cb=on_beat)
     await client.flush()

@@ -35,7 +35,7 @@ from services.registry.observed import ECHO_TIMEOUT_MS, Observed
 from services.registry.orders import Orders
 from services.registry.playing import ONLINE_TIMEOUT_MS, Playing
 from services.registry.presence import Death, Presence
-from services.registry.speech import Heard
+from services.registry.speech import Heard, beats_per_s
 from services.registry.watch import Watch
 from services.registry.writes import Writes
 
@@ -44,7 +44,8 @@ HOSTS_MAX = 100_000
 FORGET_MS = 3_600_000
 """A host that is down and was silent this long is forgotten; its facts stay in the log."""
 RETRY_MS = 500
-"""When to look again at a host whose down could not be written, or that is down already."""
+"""When to look again at a host whose last write has not settled. One that is down is looked at again when it may be forgotten,
+or when it is up again: 10,000 of them cost nothing."""
 GAP_MS = 1_000
 """A registry that did not run for this long was paused: it listens anew before it calls anyone dead."""
 ALERTED = ("silent", "lost", "blacklisted")
@@ -57,6 +58,7 @@ class Registry:
     def __init__(self, settings: Settings, *, name: NodeName, started_ms: int) -> None:
         self.world = World()
         self._settings, self._name = settings, name
+        self._beats_per_s = beats_per_s(settings)
         self._presences: dict[HostId, Presence] = {}
         self._dirty: set[HostId] = set()
         self._calm: dict[HostId, Calm | None] = {}
@@ -113,8 +115,11 @@ class Registry:
         was_up = host is not None and self.world.host(host).is_up
         self.world.apply(fact)
         if host is not None:
-            self._up += self.world.host(host).is_up - was_up
+            is_up = self.world.host(host).is_up
+            self._up += is_up - was_up
             self._dirty.add(host)
+            if is_up and not was_up:
+                self._watch.look_at(host)
 
     def on_heard(self, event: Event, now_ms: int) -> None:
         if isinstance(event, HostMetrics):
@@ -133,8 +138,8 @@ class Registry:
             presence = self._presences[host] = Presence(metrics, now_ms, self._settings.monitoring.heartbeat_idle_ms)
             self._observed.meet(host, now_ms)
         speech = presence.speech
-        before = (speech.is_loud(now_ms), speech.is_out(now_ms), speech.is_doubled(now_ms))
-        heard = speech.take(metrics, self._connections.count(host), now_ms, self._settings)
+        odd = speech.odd(now_ms)
+        heard = speech.take(metrics, self._connections.count(host), now_ms, self._beats_per_s)
         if heard is Heard.COUNTS:
             presence.hear(metrics, now_ms)
             self._playing.bind(host, metrics.account_id, now_ms)
@@ -142,7 +147,7 @@ class Registry:
             presence.live(now_ms)
         calm = self._calm.get(host) if heard is Heard.COUNTS else None
         counts = heard is Heard.COUNTS and (calm is None or not calm.holds(metrics, now_ms))
-        if counts or before != (speech.is_loud(now_ms), speech.is_out(now_ms), speech.is_doubled(now_ms)):
+        if counts or speech.odd(now_ms) != odd:
             self._dirty.add(host)
         self._watch.look_at(host)
 
@@ -268,8 +273,12 @@ class Registry:
             self._calm.pop(host.id, None)
             self._observed.forget(host.id)
             self._playing.unbind(host.id)
+        elif host.is_up:
+            self._watch.look_at(host.id, at_least_ms=now_ms + 1)
+        elif not self._writes.may_write(host.id):
+            self._watch.look_at(host.id, at_least_ms=now_ms + RETRY_MS)
         else:
-            self._watch.look_at(host.id, at_least_ms=now_ms + (1 if host.is_up else RETRY_MS))
+            self._watch.look_at(host.id, at_least_ms=self._watch.heard_ms(host.id) + FORGET_MS)
 
     def _holds_maps(self, host_id: HostId) -> bool:
         return bool(self.world.serving.get(host_id)) or bool(self.world.backing.get(host_id))

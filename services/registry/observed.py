@@ -22,7 +22,7 @@ ECHOES = 5
 than its way allows."""
 ECHOES_MIN = 3
 ECHO_FIRST_MS = 1_000
-"""Until there are ECHOES_MIN."""
+"""Until there are ECHOES_MIN, and while they say worse than the host: it may be better again, or proves a liar soon."""
 ECHO_MS = 15_000
 ECHO_UNANSWERED_MS = 60_000
 """It is the validator's business why."""
@@ -38,11 +38,12 @@ IN_FLIGHT_MAX = 64
 @dataclass(slots=True, eq=False)
 class Way:
     """To one host. relays: region -> p50 ms as timed, and when it was said. echoes_ms: newest last. echo_ms: what counts of
-    them, 0 while that is not known. asked_ms: of the echo on its way."""
+    them, 0 while that is not known. worse: than claimed. asked_ms: of the echo on its way."""
 
     relays: dict[Region, tuple[float, int]] = field(default_factory=dict)
     echoes_ms: list[int] = field(default_factory=list)
     echo_ms: float = 0
+    worse: bool = False
     asked_ms: int = 0
     due_ms: int = 0
 
@@ -80,7 +81,8 @@ class Observed:
             return claimed
         if way.relays:
             claimed = msgspec.structs.replace(claimed, region_rtt_ms=_larger(way, claimed.region_rtt_ms, now_ms))
-        if way.echo_ms > claimed.latency_ms:
+        way.worse = way.echo_ms > claimed.latency_ms
+        if way.worse:
             claimed = msgspec.structs.replace(claimed, latency_ms=way.echo_ms)
         return claimed
 
@@ -109,7 +111,7 @@ class Observed:
             way.echoes_ms = [*way.echoes_ms[1 - ECHOES :], now_ms - check.at_ms]
             known = len(way.echoes_ms) >= ECHOES_MIN
             way.echo_ms = min(way.echoes_ms) if known else 0
-            wait_ms = ECHO_MS if known else ECHO_FIRST_MS
+            wait_ms = ECHO_MS if known and not way.worse else ECHO_FIRST_MS
         else:
             wait_ms = ECHO_UNANSWERED_MS
         self._ask_at(check.host, now_ms + wait_ms)

@@ -33,6 +33,9 @@ DOUBLED_KEPT_MS = 60_000
 """So long after the last heartbeat of the other its player is told."""
 
 
+NOT_ODD = (False, False, False)
+
+
 class Heard(Enum):
     """What a heartbeat is. LOUD: above the rate. OTHER: of the older of two agents. AGAIN: one that was heard before."""
 
@@ -66,9 +69,9 @@ class Speech:
     loud_ms: int | None = None
     out_until_ms: int = 0
 
-    def take(self, metrics: HostMetrics, connections: int, now_ms: int, settings: Settings) -> Heard:
-        """connections: of this host that are open now, as far as known."""
-        if not self._within_rate(now_ms, settings):
+    def take(self, metrics: HostMetrics, connections: int, now_ms: int, rate_per_s: float) -> Heard:
+        """connections: of this host that are open now, as far as known. rate_per_s: `beats_per_s`."""
+        if not self._within_rate(now_ms, rate_per_s):
             return Heard.LOUD
         only = self.current
         if only is not None and len(self.voices) == 1 and only.last < metrics.seq <= only.last + WINDOW:
@@ -96,6 +99,12 @@ class Speech:
         if connections and others:
             self.voices, self.current = others, max(others, key=lambda each: each.opened)
 
+    def odd(self, now_ms: int) -> tuple[bool, bool, bool]:
+        """Loud, out, doubled."""
+        if self.loud_ms is None and self.doubled_ms is None:  # nor out: nobody is who was never loud
+            return NOT_ODD
+        return self.is_loud(now_ms), self.is_out(now_ms), self.is_doubled(now_ms)
+
     def is_out(self, now_ms: int) -> bool:
         return now_ms < self.out_until_ms
 
@@ -114,9 +123,9 @@ class Speech:
             faults["doubled"] = "two agents use this host's identity: the newer connection counts, end the other"
         return faults
 
-    def _within_rate(self, now_ms: int, settings: Settings) -> bool:
+    def _within_rate(self, now_ms: int, rate_per_s: float) -> bool:
         elapsed_ms = max(0, now_ms - self.filled_ms)
-        self.tokens = min(BURST, self.tokens + elapsed_ms * beats_per_s(settings) / 1000)
+        self.tokens = min(BURST, self.tokens + elapsed_ms * rate_per_s / 1000)
         self.filled_ms = now_ms
         if self.tokens >= 1:
             self.tokens -= 1

@@ -36,11 +36,13 @@ class Watch:
 
     def look_at(self, host: HostId, at_least_ms: int = 0) -> None:
         """When it may have died, if nothing more is heard of it; not before at_least_ms."""
+        presence, before_ms = self._presences.get(host), self._deadlines.get(host)
+        if presence is not None and before_ms is not None and before_ms <= presence.soonest_ms:
+            return
         since_ms = self._since_ms or 0
-        presence = self._presences.get(host)
         when_ms = presence.deadline_ms(since_ms, self._settings) if presence else since_ms + longest_silence_ms(self._settings)
         when_ms = max(when_ms, at_least_ms)
-        if when_ms < self._deadlines.get(host, when_ms + 1):
+        if before_ms is None or when_ms < before_ms:
             self._deadlines[host] = when_ms
             heapq.heappush(self._heap, (when_ms, host))
 

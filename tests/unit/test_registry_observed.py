@@ -156,6 +156,18 @@ def test_a_host_is_asked_quickly_at_first_and_then_seldom() -> None:
     assert waits_ms == [ECHO_FIRST_MS, ECHO_FIRST_MS, ECHO_MS, ECHO_MS]
 
 
+def test_a_way_that_is_worse_than_claimed_is_asked_quickly_until_it_is_better_again() -> None:
+    observed = met()
+    now_ms = echoed(observed, 90, 90, 90)
+    assert observed.spec(H1, spec(latency_ms=8.0), now_ms).latency_ms == 90.0
+    now_ms = echoed(observed, 90, from_ms=now_ms)  # asked for before it was known to be worse
+
+    after_ms = echoed(observed, 5, from_ms=now_ms)
+
+    assert after_ms - now_ms <= ECHO_FIRST_MS + 100
+    assert observed.spec(H1, spec(latency_ms=8.0), after_ms).latency_ms == 8.0
+
+
 def test_whoever_does_not_answer_is_asked_again_much_later_and_keeps_what_is_known() -> None:
     observed = met()
     now_ms = echoed(observed, 50, 50, 50)
