@@ -13,7 +13,7 @@ import psutil
 
 from bench import place
 from libs.bus.nats import NatsBus, connect
-from libs.bus.port import Start
+from libs.bus.port import Connection, Start
 from libs.events import Fact, HostDown, HostId, HostLost, HostUp, Stream
 from libs.hosting.effects import Append, Committed
 from libs.hosting.world import World
@@ -26,13 +26,15 @@ READY_S = 60.0
 
 
 class Land:
-    """facts: of HOSTS, as they were seen. seen_s: host -> when its last host.down was, by the loop's clock."""
+    """facts: of HOSTS, as they were seen. down_s: host -> when its last host.down was, by the loop's clock; ended_s: when the
+    server told that its connection ended."""
 
     def __init__(self, url: str, bus: NatsBus) -> None:
         self.url, self.bus = url, bus
         self.world = World()
         self.facts: list[Fact] = []
         self.down_s: dict[str, float] = {}
+        self.ended_s: dict[str, float] = {}
         self._agents: dict[str, asyncio.subprocess.Process] = {}
 
     def on_fact(self, fact: Fact) -> None:
@@ -41,6 +43,10 @@ class Land:
             self.facts.append(fact)
             if isinstance(fact.event, HostDown):
                 self.down_s[fact.event.host] = asyncio.get_running_loop().time()
+
+    def on_connection(self, connection: Connection) -> None:
+        if not connection.connected:
+            self.ended_s[connection.name] = asyncio.get_running_loop().time()
 
     def is_up(self, host: str) -> bool:
         return self.world.host(HostId(host)).is_up
@@ -94,6 +100,7 @@ async def land(more: dict[str, str] | None = None, registries: Sequence[str] = (
         stack.push_async_callback(bus.close)
         made = Land(url, bus)
         stack.push_async_callback(made.close)
+        await bus.watch_connections(made.on_connection)
         await bus.follow([Stream.HOSTS, Stream.ASSIGNMENTS], made.on_fact, Start.ALL)
         yield made
 

@@ -51,15 +51,18 @@ async def dead_ms(made: Land, host: str, since_s: float, eventually: Eventually)
 async def test_a_serving_host_that_is_killed(eventually: Eventually):
     async with land() as made:
         others = await others_up(made, eventually)
-        took_ms = []
+        took_ms, told_ms = [], []
         for first in range(0, KILLS, AT_ONCE):
             names = [f"h{number}" for number in range(first, min(first + AT_ONCE, KILLS))]
             await serving(made, eventually, *names)
             for name in names:
                 await asyncio.sleep(APART_S)
-                took_ms.append(await dead_ms(made, name, made.kill(name, link=True), eventually))
+                killed_s = made.kill(name, link=True)
+                took_ms.append(await dead_ms(made, name, killed_s, eventually))
+                told_ms.append((made.ended_s[name] - killed_s) * 1000)
 
         tell("kill of a serving host to host.down", took_ms)
+        tell("kill of a serving host to the server's word of it", told_ms)
         assert [down.reason for down in made.downs()] == ["lost"] * KILLS
         assert all(map(made.is_up, others))
         assert contradictions(made.facts) == []
