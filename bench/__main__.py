@@ -10,13 +10,14 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
+from bench.beating import beating, carrying
 from bench.bridging import bridging
 from bench.choosing import choosing
 from bench.entering import entering
 from bench.failing import failing
 from bench.figures import Figure
 from bench.machine import machine
-from bench.parts import following, hearing, submitting
+from bench.parts import following, submitting
 from bench.plan import Plan
 from bench.rebuilding import rebuilding
 from bench.relaying import relaying
@@ -29,7 +30,8 @@ BENCHES: dict[str, Measure] = {
     "start": rebuilding,
     "submit": submitting,
     "follow": following,
-    "heartbeats": hearing,
+    "heartbeats": beating,
+    "fleet": carrying,
     "choose": choosing,
     "relay": relaying,
     "bridge": bridging,

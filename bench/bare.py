@@ -3,6 +3,8 @@ speed (callbacks, a pipelined publisher, uvloop). No Kafra code in this file.
 
 python -m bench.bare pipeline URL BODY_BYTES   map.enter -> compare-and-set write of map.assign, until SIGTERM
 python -m bench.bare rebuild URL               the last message of each subject of three streams; prints seconds as JSON
+python -m bench.bare count URL                 a callback that counts host.metrics.*, says host.heard.X after that of a host X
+                                               called last_...; until SIGTERM
 python -m bench.bare proxy PORT TO_PORT        copies what comes on PORT to TO_PORT and back, on loopback, until SIGTERM
 """
 
@@ -87,6 +89,25 @@ async def pipeline(url: str, body_bytes: int) -> None:
 
     config = ConsumerConfig(deliver_policy=DeliverPolicy.NEW)
     await client.jetstream().subscribe("map.enter.*", cb=on_enter, ordered_consumer=True, config=config)
+    await client.flush()
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    _say_ready()
+    await stopped.wait()
+    await client.close()
+
+
+async def count(url: str) -> None:
+    client = await nats.connect(url, pending_size=64 * 1024 * 1024)
+    seen = 0
+
+    async def on_beat(message: Msg) -> None:
+        nonlocal seen
+        seen += 1
+        if message.subject.startswith("host.metrics.last_"):
+            await client.publish(f"host.heard.{message.subject[13:]}", str(seen).encode())
+
+    await client.subscribe("host.metrics.*", cb=on_beat)
     await client.flush()
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
@@ -192,6 +213,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["pipeline", url, size]:
             uvloop.run(pipeline(url, int(size)))
+        case ["count", url]:
+            uvloop.run(count(url))
         case ["proxy", port, to_port]:
             uvloop.run(proxy(int(port), int(to_port)))
         case ["rebuild", url]:

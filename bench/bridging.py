@@ -16,7 +16,7 @@ from statistics import median
 import psutil
 
 from bench import facts, place
-from bench.figures import Figure, Floor, percentile, rounded
+from bench.figures import Bound, Figure, percentile, rounded
 from bench.plan import Plan
 from bench.standins import LOCAL, WAIT_S, CharServer, Host, Relay, Who
 from libs.bus.nats import connect
@@ -30,7 +30,7 @@ REQUESTS = 2_000
 CHECKS = 500
 WARM_UP = 200
 MB = 1_000_000
-SAVES = Floor("at least", 200.0)
+SAVES = Bound("at least", 200.0)
 BARE = "an asyncio TCP proxy that copies bytes"
 
 

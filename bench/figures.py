@@ -21,11 +21,14 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Floor:
-    """Kafra's figure itself is at least this, on whatever machine: what a whole realm needs."""
+class Bound:
+    """Kafra's figure itself is at least, or at most, this, on whatever machine: what a whole realm needs."""
 
-    relation: Literal["at least"]
+    relation: Literal["at least", "at most"]
     value: float
+
+    def met_by(self, value: float) -> bool:
+        return value <= self.value if self.relation == "at most" else value >= self.value
 
     def __str__(self) -> str:
         return f"{self.relation} {self.value:g}"
@@ -40,7 +43,7 @@ class Figure:
     unit: str
     kafra: Sequence[float]
     bare: Sequence[float]
-    target: Target | Floor | None = None
+    target: Target | Bound | None = None
     bare_is: str = "plain nats-py"
     details: dict[str, Any] = field(default_factory=dict)
 
@@ -51,8 +54,8 @@ class Figure:
     @property
     def ok(self) -> bool | None:
         """None: informative, nothing was promised."""
-        if isinstance(self.target, Floor):
-            return median(self.kafra) >= self.target.value
+        if isinstance(self.target, Bound):
+            return self.target.met_by(median(self.kafra))
         return None if self.target is None else self.target.met_by(self.ratio)
 
     def as_dict(self) -> dict[str, Any]:

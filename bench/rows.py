@@ -21,7 +21,7 @@ UP_READY_S = 5.0
 UPS = 5
 HOUR_S = 3_600
 STORMS_S = 600
-WITH_TARGETS = ("enter", "down", "start", "bridge")
+WITH_TARGETS = ("enter", "down", "start", "heartbeats", "fleet", "bridge")
 """Benches with figures that have a target."""
 KAFRA = (sys.executable, "-m", "services.ops")
 
@@ -90,10 +90,40 @@ async def deaths(scale: Scale) -> list[Proof]:
     return [passed, *_judged(figures, name, {0.5: 60.0, 0.99: 250.0})]
 
 
+async def host_deaths(scale: Scale) -> list[Proof]:
+    what = "agents killed, cut off, frozen, stalled, sent home, on a real nats-server"
+    passed, figures = await _measured(scale, what, "100 kills, every death known", "tests/nats/test_host_deaths.py")
+    return [
+        passed,
+        *_judged(figures, "kill of a serving host to host.down", {0.5: 20.0, 0.99: 100.0}),
+        *_judged(figures, "kill of an idle host to host.down", {1.0: 1_000.0}),
+        *_judged(figures, "freeze of a serving host to host.down", {1.0: 2_500.0}),
+        *_judged(figures, "packets of a serving host vanish to host.down", {1.0: 3_500.0}),
+        *_judged(figures, "leave of a host to host.down", {0.99: 100.0}),
+    ]
+
+
+async def registries(scale: Scale) -> list[Proof]:
+    what = "two registries, the active one killed, paused or cut off"
+    target = "50 rounds, host.up and host.down never contradict each other"
+    return [await _tests(scale, what, target, "tests/nats/test_two_registries.py")]
+
+
 async def moves(scale: Scale) -> list[Proof]:
     what = "50 players moved in order: promotion, drain, back"
     passed, figures = await _measured(scale, what, "nobody disconnected, nothing lost", "tests/rathena/test_realm_moves.py")
     return [passed, *_judged(figures, "orderly move, hold to load-end", {0.99: 100.0})]
+
+
+async def door(scale: Scale) -> list[Proof]:
+    what = "hosts judged when their players enter a map, by what was observed of them"
+    passed, figures = await _measured(scale, what, "200 enters, every host up", "tests/nats/test_registry_door.py")
+    return [passed, *_judged(figures, "map.enter to host.up", {0.99: 100.0})]
+
+
+async def false_deaths(scale: Scale) -> list[Proof]:
+    what = "500 agents, the CPU taken by something else for 10 min; the registry stopped for 5 s"
+    return [await _tests(scale, what, "0 hosts called dead", "tests/nats/test_false_deaths.py")]
 
 
 async def bridge_kills(scale: Scale) -> list[Proof]:
@@ -232,8 +262,12 @@ ROWS: tuple[Row, ...] = (
     Row("crash", "crash safety", crash_safety),
     Row("bus", "bus kills", bus_kills),
     Row("deaths", "deaths of hosts", deaths),
+    Row("host_deaths", "hosts killed, cut off, frozen", host_deaths),
+    Row("registries", "two registries", registries),
     Row("moves", "orderly moves", moves),
     Row("bridge", "bridge and relay kills", bridge_kills),
+    Row("door", "hosts judged at the door", door),
+    Row("false-deaths", "false deaths", false_deaths),
     Row("storms", "storms on bridge and relay", storms),
     Row("chaos", "simulation of the bridge", chaos),
     Row("speed", "speed beside the bare pipeline", speed),

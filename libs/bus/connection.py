@@ -90,6 +90,8 @@ class Connection(Dialing):
         """While down: the server answers, and does not accept our credentials any more."""
         self.dropped = 0
         """Commands not sent because the connection was down or stuck."""
+        self.breaks = 0
+        """How often the connection broke."""
 
     @property
     def up(self) -> bool:
@@ -275,6 +277,7 @@ class Connection(Dialing):
 
     async def _attempt_reconnect(self) -> None:
         self._cut()
+        self.breaks += 1
         if not self.closing:
             _LOG.warning("the connection to NATS is lost; reconnecting")
         self._tell(False)

@@ -41,6 +41,7 @@ class MemoryServer:
         self.log = log or MemoryLog()
         self.clock_s, self.clock_ms = clock_s, clock_ms
         self.up = True
+        self.breaks = 0
         self.heard: list[MemoryHeard] = []
         self.followers: list[MemoryFollower] = []
         self.watching: list[MemoryWatching] = []
@@ -62,6 +63,7 @@ class MemoryServer:
 
     def stop(self) -> None:
         self.up = False
+        self.breaks += 1
 
     def start(self) -> None:
         self.up = True
@@ -134,6 +136,10 @@ class MemoryBus:
     @property
     def connected(self) -> bool:
         return self.server.up and not self._closed
+
+    @property
+    def breaks(self) -> int:
+        return self.server.breaks
 
     async def ensure_streams(self, replicas: int) -> None:  # noqa: ARG002
         self._need_server()

@@ -81,6 +81,10 @@ class NatsBus:
         return self._connection.up
 
     @property
+    def breaks(self) -> int:
+        return self._connection.breaks
+
+    @property
     def refused(self) -> bool:
         """The server answers, and does not accept our credentials any more; reconnecting goes on all the same."""
         return self._connection.refused and not self._connection.up

@@ -81,6 +81,10 @@ class Bus(Protocol):
     @property
     def connected(self) -> bool: ...
 
+    @property
+    def breaks(self) -> int:
+        """How often the connection broke so far; whoever looks now and then misses none."""
+
     async def ensure_streams(self, replicas: int) -> None:
         """Create what is missing of libs/bus/streams.py, check what is there.
 
@@ -145,7 +149,7 @@ class Bus(Protocol):
         """Keep a message that could not be read as a dead letter; rate-limited per publisher (the subject's last token)."""
 
     async def ping(self, timeout_s: float) -> float:
-        """Round trip to the server, seconds.
+        """Round trip to the server, seconds. What the server had for us before it answered has been heard before.
 
         Raises:
             BusUnavailable: no answer within timeout_s.

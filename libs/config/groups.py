@@ -113,8 +113,8 @@ class Failover(Group):
     warm_backups: Whole = between(0, 8, 1)
     migration_timeout: Whole = between(100, 60000, 1000)  # ms
     start_timeout: Whole = between(1, 600, 60)  # s
-    silence_ms: Whole = between(100, 60000, 2500)
-    suspicion_ms: Whole = between(100, 60000, 1000)
+    silence_ms: Whole = between(100, 60000, 2400)
+    suspicion_ms: Whole = between(100, 60000, 700)
     mass_death_share: Number = between(0.01, 1, 0.30)
     mass_death_window_ms: Whole = between(100, 60000, 2000)
     mass_death_hold_ms: Whole = between(0, 60000, 5000)
@@ -212,3 +212,4 @@ class Relay(Group):
     hold_timeout_s: Whole = between(1, 600, 30)
     connect_timeout_ms: Whole = between(50, 60000, 1000)
     proxy_protocol: Flag = False
+    report_rtt: Flag = True

@@ -5,6 +5,7 @@ subject's last token, so nobody speaks of another. Older schemas are lifted by u
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,6 +16,8 @@ from libs.events.names import is_name
 BODY_BYTES_MAX = 256 * 1024
 """The largest real body is a config.applied or the orders of a huge host, below 200 KiB; NATS itself would take 1 MiB."""
 SCHEMA_HEADER = "Kafra-Schema"
+SUBJECTS_REMEMBERED_MAX = 16_384
+"""More than the hosts or the maps of any realm; bounds what made-up names can cost."""
 
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 UPCASTS: dict[tuple[str, int], Upcast] = {}
@@ -46,6 +49,7 @@ def encode(event: Event | Reply) -> bytes:
     return _ENCODER.encode(event)
 
 
+@lru_cache(maxsize=SUBJECTS_REMEMBERED_MAX)
 def parse_subject(subject: str) -> tuple[type[Event], str | None]:
     """Event type and last token of a subject.
 

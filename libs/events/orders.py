@@ -112,9 +112,19 @@ class HostCheckReply(Reply, frozen=True, kw_only=True):
     proof: Annotated[str, Meta(max_length=128)]
 
 
-@declare("host.check", token="host", stream=None, said_by="validator (request)", heard_by="that agent", reply=HostCheckReply)
+@declare(
+    "host.check",
+    token="host",
+    stream=None,
+    said_by="validator, registry (request)",
+    heard_by="that agent",
+    reply=HostCheckReply,
+)
 class HostCheck(Event, frozen=True, kw_only=True):
-    """Prove it. The reply's proof is checked against what the validator computes itself.
+    """Prove it.
+
+    The validator checks the reply's proof against what it computes itself; the registry times the round trip of presence
+    checks. An agent cannot tell who asks.
 
     host: who is asked.
     at_ms: Unix ms.

@@ -38,7 +38,15 @@ class Ask:
     timeout_ms: int
 
 
-Effect = Append | Say | Ask
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A round trip to the bus itself. What was on its way to us when it was asked for is heard before the answer: who was
+    silent until then was silent indeed, and the fault is not ours."""
+
+    timeout_ms: int
+
+
+Effect = Append | Say | Ask | Probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,13 @@ class Core(Protocol):
 
     def step(self, now_ms: int) -> Iterable[Effect]:
         """What to do now; to be performed one after the other, to the end, before the next input."""
+
+
+class Probing(Protocol):
+    """A core that makes `Probe`s, too."""
+
+    def on_probed(self, probe: Probe, answered: bool, now_ms: int) -> None:
+        """What became of it."""
 
 
 class Answering(Protocol):

@@ -90,12 +90,15 @@ def disconnects_last_hour(disconnects_ms: Sequence[int], at_ms: int) -> int:
 def slots_for(spec: HostSpec, running: int, rules: RequirementRules, now: int | None = None) -> int:
     """How many map-servers it may hold (DESIGN D14).
 
-    running: map-servers of ours already in its RAM. now: the slots it has; kept while the exact value is within a quarter slot.
+    running: map-servers of ours already in its RAM. now: the slots it has; kept while the exact value is within a quarter slot
+    or 5 % of them: free memory is never at rest.
     """
     by_ram = spec.free_ram_mb / rules.slot_ram_mb + running
     exact = min(spec.cpu_cores * rules.slots_per_core, by_ram, rules.slots_max)
-    if now is not None and now - 0.25 <= exact < now + 1.25 and now <= rules.slots_max:
-        return now
+    if now is not None and now <= rules.slots_max:
+        slack = max(0.25, 0.05 * now)
+        if now - slack <= exact < now + 1 + slack:
+            return now
     return int(exact)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from libs.bus.errors import BusError, BusUnavailable
+from libs.bus.errors import AuthorizationFailed, BusError, BusUnavailable
 from libs.bus.nats import NatsBus, connect
 from libs.bus.port import Bus, Following, Start
 from libs.config import ConfigError, Settings
@@ -40,7 +40,8 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Service:
     """What a service is, to the runtime. lease: its name, where only one replica may speak. make_core(settings, name, ms).
-    answers: requests that one replica answers; its core is `Answering`."""
+    answers: requests that one replica answers; its core is `Answering`. watches: its core is told whose connection to the bus
+    begins and ends (`Watching`)."""
 
     name: str
     follows: tuple[Stream, ...]
@@ -48,6 +49,7 @@ class Service:
     lease: str | None
     make_core: Callable[[Settings, NodeName, int], Core]
     answers: tuple[type[Event], ...] = ()
+    watches: bool = False
 
 
 def run(service: Service) -> None:
@@ -171,11 +173,20 @@ async def _start(service: Service, settings: Settings, shell: Shell, bus: NatsBu
         await bus.hear(event_type, shell.on_heard)
     for event_type in service.answers:
         await bus.answer(event_type, shell.on_asked, queue=service.name)
+    if service.watches:
+        await _watch_connections(bus, shell)
     following = await bus.follow(service.follows, shell.on_fact, Start.LAST_PER_SUBJECT)
     await following.caught_up(CATCH_UP_TIMEOUT_S)
     if service.lease is not None:
         shell.use_lease(await bus.lease(service.lease, LEASE_TTL_S))
     return following
+
+
+async def _watch_connections(bus: NatsBus, shell: Shell) -> None:
+    try:
+        await bus.watch_connections(shell.on_connection)
+    except AuthorizationFailed as error:
+        _LOG.warning("%s: who is cut off is noticed later, by silence", error)
 
 
 async def _serve(

@@ -7,12 +7,25 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, cast
 
-from libs.bus.port import Bus, Lease
+from libs.bus.errors import BusUnavailable
+from libs.bus.port import Bus, Connection, Lease
 from libs.events import Event, Fact, Reply
-from libs.hosting.effects import Answering, Append, Ask, Committed, Core, Effect, InDoubt, Outcome, Refused
+from libs.hosting.effects import (
+    Answering,
+    Append,
+    Ask,
+    Committed,
+    Core,
+    Effect,
+    InDoubt,
+    Outcome,
+    Probe,
+    Probing,
+    Refused,
+)
 from libs.runtime.clock import Clock
 from libs.runtime.telemetry import Counters, Telemetry
 
@@ -23,6 +36,12 @@ ASKS_MAX = 256
 COLLECT_EVERY = (50_000, 20, 100)
 """When Python looks for cycles. The world has none and grows; with the default (700, 10, 10) looking costs a quarter of all."""
 _LOG = logging.getLogger(__name__)
+
+
+class Watching(Protocol):
+    """A core that is told whose connection to the bus begins and ends, too."""
+
+    def on_connection(self, connection: Connection, now_ms: int) -> None: ...
 
 
 class Shell:
@@ -39,6 +58,8 @@ class Shell:
         self._asking: set[asyncio.Task[None]] = set()
         self._crash: asyncio.Future[None] = self._loop.create_future()
         self._lease: Lease | None = None
+        self._number = 0
+        self._breaks = bus.breaks
         gc.set_threshold(*COLLECT_EVERY)
 
     def on_fact(self, fact: Fact) -> None:
@@ -48,6 +69,11 @@ class Shell:
     def on_heard(self, event: Event) -> None:
         self.counters.heard += 1
         self._input(self._core.on_heard, event)
+
+    def on_connection(self, connection: Connection) -> None:
+        """For a core that is `Watching`."""
+        self.counters.heard += 1
+        self._input(cast(Watching, self._core).on_connection, connection)
 
     async def on_asked(self, request: Event) -> Reply | None:
         """The answer of a core that is `Answering`; none once it failed."""
@@ -71,17 +97,7 @@ class Shell:
 
     async def run(self) -> None:
         """Steps the core until `stop`; raises what a core raised."""
-        connected = True
-        number = 0
         while not self._stopping:
-            held = self._lease.number if self._lease is not None and self._lease.held else 0
-            if held != number:
-                number = held
-                _LOG.info("lease %s", f"held, number {number}" if number else "not held")
-                self._input(self._core.on_lease, number)
-            if self._bus.connected and not connected:
-                self._input_now(self._core.on_gap)
-            connected = self._bus.connected
             self._step()
             await asyncio.wait({self._crash}, timeout=TICK_S)
             if self._crash.done():
@@ -124,20 +140,31 @@ class Shell:
             return
         self.counters.steps += 1
         try:
+            self._take_notice()
             for effect in self._core.step(self._clock.now_ms()):
                 self._perform(effect)
         except Exception as error:  # noqa: BLE001 - the middleware
             self._fail(error)
 
+    def _take_notice(self) -> None:
+        """Of the lease and of our own connection, before every step: a process that was paused must not speak as the holder it
+        was, and a connection that broke and came back between two looks has missed something all the same."""
+        held = self._lease.number if self._lease is not None else 0
+        if held != self._number:
+            self._number = held
+            _LOG.info("lease %s", f"held, number {held}" if held else "not held")
+            self._core.on_lease(held, self._clock.now_ms())
+        if self._bus.connected and self._bus.breaks != self._breaks:
+            self._breaks = self._bus.breaks
+            self._core.on_gap(self._clock.now_ms())
+
     def _perform(self, effect: Effect) -> None:
         if isinstance(effect, Append):
             self._append(effect)
         elif isinstance(effect, Ask):
-            self.counters.asked += 1
-            assert len(self._asking) < ASKS_MAX, "the core asks without bound"
-            task = self._loop.create_task(self._ask(effect))
-            self._asking.add(task)
-            task.add_done_callback(self._asking.discard)
+            self._ask_soon(self._ask(effect))
+        elif isinstance(effect, Probe):
+            self._ask_soon(self._probe(effect))
         else:
             self.counters.said += 1
             self._bus.say(effect.event)
@@ -174,6 +201,23 @@ class Shell:
         except Exception as error:  # noqa: BLE001 - the middleware
             self._fail(error)
         self._step_soon()
+
+    def _ask_soon(self, asking: Coroutine[Any, Any, None]) -> None:
+        self.counters.asked += 1
+        assert len(self._asking) < ASKS_MAX, "the core asks without bound"
+        task = self._loop.create_task(asking)
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _probe(self, probe: Probe) -> None:
+        breaks = self._bus.breaks
+        try:
+            await self._bus.ping(probe.timeout_ms / 1000)
+            answered = self._bus.breaks == breaks  # by the connection on which all else would have come
+        except BusUnavailable:
+            answered = False
+        core = cast(Probing, self._core)
+        self._input(lambda _, now_ms: core.on_probed(probe, answered, now_ms), None)
 
     async def _ask(self, ask: Ask) -> None:
         reply: Reply | None = await self._bus.ask(ask.request, ask.timeout_ms / 1000)

@@ -9,9 +9,10 @@ from pathlib import Path
 from libs.bus.errors import BusUnavailable
 from libs.bus.nats import NatsBus, connect
 from libs.bus.port import Start
-from libs.events import Basis, Fact, Stream
+from libs.events import Basis, Fact, HostId, Stream
 from libs.hosting.world import World
 from libs.runtime.process import node_name
+from services.ops.host_view import last_heartbeats
 from services.ops.replay import Log
 from services.ops.stack import default_store, running_stack
 
@@ -70,6 +71,21 @@ async def snapshot(bus: NatsBus) -> World:
     return world
 
 
+async def heartbeats(bus: NatsBus) -> dict[HostId, Fact]:
+    """The last of each host that is still kept.
+
+    Raises:
+        BusUnavailable: no answer.
+    """
+    facts: list[Fact] = []
+    following = await bus.follow([Stream.METRICS], facts.append, Start.LAST_PER_SUBJECT)
+    try:
+        await following.caught_up(CATCH_UP_TIMEOUT_S)
+    finally:
+        await following.close()
+    return last_heartbeats(facts)
+
+
 async def read_log(bus: NatsBus, on_read: Callable[[Stream, int], None] = lambda _stream, _count: None) -> Log:
     """All that is kept of the three streams. on_read(stream, messages): after each thousand.
 
@@ -104,4 +120,4 @@ async def newest(bus: NatsBus, streams: tuple[Stream, ...], limit: int, wanted: 
     return sorted(facts, key=lambda fact: fact.stored_ms)[-limit:]
 
 
-__all__ = ["BusUnavailable", "Target", "connected", "newest", "read_log", "snapshot"]
+__all__ = ["BusUnavailable", "Target", "connected", "heartbeats", "newest", "read_log", "snapshot"]

@@ -1,22 +1,14 @@
-"""What the commands show, as plain rows: one dict a line of a table, the same for --json. Pure."""
+"""What the commands show, as plain rows: one dict a line of a table, the same for --json; hosts: host_view.py. Pure."""
 
 from typing import Any
 
 import msgspec
 
-from libs.config import Settings
 from libs.events import Fact, HostId, MapAssign, MapMoved, subject_of
-from libs.hosting.eligibility import broken, disconnects_last_hour, standing_gate
-from libs.hosting.score import PPM, score_ppm
-from libs.hosting.world import Host, MapState, World
+from libs.hosting.eligibility import broken
+from libs.hosting.world import MapState, World
 
 Row = dict[str, Any]
-
-
-def host_rows(world: World, settings: Settings, now_ms: int) -> list[Row]:
-    """One row a host, those that are up first."""
-    rows = [_host_row(world, host, settings, now_ms) for host in world.hosts.values() if host.up or host.down or host.verdict]
-    return sorted(rows, key=lambda row: (row["state"] != "up", row["host"]))
 
 
 def map_rows(world: World, now_ms: int) -> list[Row]:
@@ -59,41 +51,6 @@ def explain_row(world: World, state: MapState, assign: MapAssign, seq: int, caus
         "config": assign.config,
         "holds": seq == state.assign_seq and broken(world, state, True, assign.at_ms) is None,
     }
-
-
-def _host_row(world: World, host: Host, settings: Settings, now_ms: int) -> Row:
-    state, why = _host_state(host, settings, now_ms)
-    up = host.up
-    used = world.used_slots(host.id, settings.failover.warm_backups)
-    return {
-        "host": host.id,
-        "state": state,
-        "why": why,
-        "region": up.region if up else None,
-        "account_id": up.account_id if up else None,
-        "serves": sorted(world.serving.get(host.id, ())),
-        "backs": sorted(world.backing.get(host.id, {})),
-        "used_slots": used,
-        "slots": up.slots if up else 0,
-        "score": score_ppm(up, {}, used, settings) / PPM if up and host.is_up else None,
-        "trust": host.verdict.trust if host.verdict else 0.0,
-        "strikes": host.verdict.strikes if host.verdict else 0,
-        "disconnects_last_hour": disconnects_last_hour(host.disconnects_ms, now_ms),
-        "ready_maps": up.ready_maps if up and host.is_up else [],
-        "failed_maps": up.failed_maps if up and host.is_up else [],
-        "spec": msgspec.to_builtins(up.spec) if up else None,
-        "since_ms": (up.at_ms if up else None) if host.is_up else (host.down.at_ms if host.down else None),
-    }
-
-
-def _host_state(host: Host, settings: Settings, now_ms: int) -> tuple[str, str]:
-    if not host.is_up:
-        if host.down is None:
-            return "unknown", "never was up"
-        word = "blacklisted" if host.excluded(now_ms) else "down"
-        return word, f"{host.down.reason}: {host.down.detail}"
-    gate = standing_gate(host, settings, now_ms)
-    return "up", "" if gate is None else f"not eligible: {gate}"
 
 
 def _map_row(world: World, state: MapState, now_ms: int) -> Row:

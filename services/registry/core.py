@@ -4,44 +4,52 @@ Every replica listens; the one that holds the lease speaks, and declares nobody 
 silence window without a gap (DESIGN D2, D7).
 """
 
-import heapq
 from collections.abc import Iterator
-from typing import Literal
 
 from libs.config import Settings
 from libs.events import (
     Event,
     Fact,
+    HostCheck,
     HostDown,
     HostId,
     HostLost,
     HostMetrics,
+    HostRtt,
     HostUp,
     MapAssign,
     NodeName,
     OpsAlert,
+    OpsEnroll,
+    PlayersOnlineReply,
     Reply,
     Stream,
 )
-from libs.events.hosts import DISCONNECTS_KEPT
-from libs.hosting.effects import Append, Ask, Committed, Effect, Outcome, Refused, Say
-from libs.hosting.eligibility import accepted_spec
+from libs.hosting.effects import Append, Ask, Effect, Outcome, Probe, Say
 from libs.hosting.world import Host, World
-from services.registry.facts import is_material, unmet_of, up_fact
-from services.registry.orders import Orders, failed_maps
-from services.registry.presence import Death, MassDeathBrake, Presence, longest_silence_ms
+from services.registry.brake import MassDeathBrake
+from services.registry.calm import Calm
+from services.registry.connections import Connection, Connections, Told
+from services.registry.judging import Judging
+from services.registry.observed import ECHO_TIMEOUT_MS, Observed
+from services.registry.orders import Orders
+from services.registry.playing import ONLINE_TIMEOUT_MS, Playing
+from services.registry.presence import Death, Presence
+from services.registry.speech import Heard, beats_per_s
+from services.registry.watch import Watch
+from services.registry.writes import Writes
 
 HOSTS_MAX = 100_000
 """Hosts listened to at once; ten times the largest fleet planned for. More are not heard until others are forgotten."""
 FORGET_MS = 3_600_000
 """A host that is down and was silent this long is forgotten; its facts stay in the log."""
 RETRY_MS = 500
-"""When to look again at a host whose down could not be written, or that is down already."""
-IN_FLIGHT = -1
+"""When to look again at a host whose last write has not settled. One that is down is looked at again when it may be forgotten,
+or when it is up again: 10,000 of them cost nothing."""
 GAP_MS = 1_000
 """A registry that did not run for this long was paused: it listens anew before it calls anyone dead."""
-
-DownReason = Literal["silent", "lost", "left", "unfit", "blacklisted", "drained"]
+ALERTED = ("silent", "lost", "blacklisted")
+"""Why a host is down, where an operator wants to know."""
 
 
 class Registry:
@@ -50,16 +58,20 @@ class Registry:
     def __init__(self, settings: Settings, *, name: NodeName, started_ms: int) -> None:
         self.world = World()
         self._settings, self._name = settings, name
-        self._history_from_ms = 0 if settings.general.persistent_hosts else started_ms
+        self._beats_per_s = beats_per_s(settings)
         self._presences: dict[HostId, Presence] = {}
         self._dirty: set[HostId] = set()
-        self._writing: dict[HostId, int] = {}
-        self._heap: list[tuple[int, HostId]] = []
-        self._deadlines: dict[HostId, int] = {}
+        self._calm: dict[HostId, Calm | None] = {}
+        self._watch = Watch(settings, self._presences)
+        self._writes = Writes(self.world)
+        self._observed = Observed()
+        self._playing = Playing(settings.general.hosts_must_play)
+        history_from_ms = 0 if settings.general.persistent_hosts else started_ms
+        self._judging = Judging(settings, history_from_ms, self._observed, self._playing)
         self._brake = MassDeathBrake()
+        self._connections = Connections()
         self._orders = Orders(settings, self.world)
         self._lease = 0
-        self._listening_since_ms: int | None = None
         self._last_step_ms = started_ms
         self._caught_up = False
         self._up = 0
@@ -76,14 +88,20 @@ class Registry:
 
     def on_gap(self, now_ms: int) -> None:
         """Heartbeats may have been missed (paused, disconnected): listen anew before calling anyone dead."""
-        self._listening_since_ms = now_ms
+        self._watch.listen_anew(now_ms)
+        self._connections.forget_all()
+        self._playing.on_gap(now_ms)
 
     def on_caught_up(self, now_ms: int) -> None:
         self._caught_up = True
-        self._listening_since_ms = now_ms
+        self._playing.begin(now_ms)
+        self._watch.listen_anew(now_ms)
         self._look_at_all()
 
-    def on_fact(self, fact: Fact, now_ms: int) -> None:  # noqa: ARG002
+    def on_fact(self, fact: Fact, now_ms: int) -> None:
+        if fact.stream is Stream.MAPS:  # judged at the door
+            self._dirty.update(self._playing.on_movement(fact.event, now_ms))
+            return
         if fact.stream is Stream.ASSIGNMENTS and isinstance(fact.event, MapAssign):
             before = self.world.map(fact.event.map).assign
             self.world.apply(fact)
@@ -91,170 +109,176 @@ class Registry:
                 if assign is not None and assign.host is not None:
                     self._dirty.update((assign.host, *assign.backups))
             return
+        if isinstance(fact.event, OpsEnroll):
+            self._connections.bind(fact.event.host, fact.event.key)
         host = getattr(fact.event, "host", None)
         was_up = host is not None and self.world.host(host).is_up
         self.world.apply(fact)
         if host is not None:
-            self._up += self.world.host(host).is_up - was_up
+            is_up = self.world.host(host).is_up
+            self._up += is_up - was_up
             self._dirty.add(host)
+            if is_up and not was_up:
+                self._watch.look_at(host)
 
     def on_heard(self, event: Event, now_ms: int) -> None:
         if isinstance(event, HostMetrics):
-            if (presence := self._presences.get(event.host)) is None:
-                if len(self._presences) >= HOSTS_MAX:
-                    return
-                presence = self._presences[event.host] = Presence(event, now_ms, self._settings.monitoring.heartbeat_idle_ms)
-            presence.hear(event, now_ms)
-            self._watch(event.host)
+            self._on_metrics(event, now_ms)
+        elif isinstance(event, HostLost) and (presence := self._presences.get(event.host)) is not None:
+            presence.lost_ms = now_ms
+            self._watch.look_at(event.host)
+        elif isinstance(event, HostRtt) and self._observed.on_rtt(event, now_ms):
             self._dirty.add(event.host)
-        elif isinstance(event, HostLost) and (known := self._presences.get(event.host)) is not None:
-            known.lost_ms = now_ms
-            self._watch(event.host)
+
+    def _on_metrics(self, metrics: HostMetrics, now_ms: int) -> None:
+        host = metrics.host
+        if (presence := self._presences.get(host)) is None:
+            if len(self._presences) >= HOSTS_MAX:
+                return
+            presence = self._presences[host] = Presence(metrics, now_ms, self._settings.monitoring.heartbeat_idle_ms)
+            self._observed.meet(host, now_ms)
+        speech = presence.speech
+        odd = speech.odd(now_ms)
+        heard = speech.take(metrics, self._connections.count(host), now_ms, self._beats_per_s)
+        if heard is Heard.COUNTS:
+            presence.hear(metrics, now_ms)
+            self._playing.bind(host, metrics.account_id, now_ms)
+        elif heard is Heard.LOUD:
+            presence.live(now_ms)
+        calm = self._calm.get(host) if heard is Heard.COUNTS else None
+        counts = heard is Heard.COUNTS and (calm is None or not calm.holds(metrics, now_ms))
+        if counts or speech.odd(now_ms) != odd:
+            self._dirty.add(host)
+        self._watch.look_at(host)
+
+    def on_connection(self, connection: Connection, now_ms: int) -> None:
+        """A connection to NATS that came or ended, whosever it is."""
+        if (host := self._connections.host_of(connection)) is None:
+            return
+        told = self._connections.on(host, connection)
+        if (presence := self._presences.get(host)) is None or told is Told.OLD:
+            return
+        if told is Told.CAME:
+            presence.gone_ms = None
+        else:
+            presence.gone_ms, presence.gone_sure = now_ms, told is Told.GONE
+            presence.speech.went(self._connections.count(host))
+        self._watch.look_at(host)
+
+    def on_probed(self, probe: Probe, answered: bool, now_ms: int) -> None:  # noqa: ARG002
+        """The bus answers, or not: are those who seem dead dead, or are we deaf?"""
+        self._watch.on_probed(answered, now_ms)
 
     def on_reply(self, ask: Ask, reply: Reply | None, now_ms: int) -> None:
-        """The registry asks nobody yet."""
+        if isinstance(ask.request, HostCheck):
+            if self._observed.on_echo(ask.request, reply is not None, now_ms):
+                self._dirty.add(ask.request.host)
+        else:
+            self._dirty.update(self._playing.on_online(reply if isinstance(reply, PlayersOnlineReply) else None, now_ms))
 
     def on_settled(self, write: Append, outcome: Outcome, now_ms: int) -> None:  # noqa: ARG002
         if (host := getattr(write.event, "host", None)) is not None:
-            self._writing.pop(host, None)
-            if isinstance(outcome, Committed | Refused):
-                self._writing[host] = outcome.seq if isinstance(outcome, Committed) else outcome.last
+            self._writes.settled(host, outcome)
             self._dirty.add(host)
 
     def step(self, now_ms: int) -> list[Effect]:
         if now_ms - self._last_step_ms >= GAP_MS:
             self.on_gap(now_ms)
         self._last_step_ms = now_ms
+        asks = self._asks(now_ms)
         if not self.active:
-            return []
-        return [*self._deaths(now_ms), *self._judge_dirty(now_ms)]
+            return list(asks)
+        return [*self._deaths(now_ms), *self._judge_dirty(now_ms), *asks]
+
+    def _asks(self, now_ms: int) -> Iterator[Ask]:
+        """Every replica finds out for itself: who takes over knows already."""
+        if self._caught_up:
+            for check in self._observed.echoes(now_ms):
+                yield Ask(check, ECHO_TIMEOUT_MS)
+            if (question := self._playing.question(now_ms)) is not None:
+                yield Ask(question, ONLINE_TIMEOUT_MS)
 
     def _look_at_all(self) -> None:
         self._dirty.update(self._presences)
         for host in {*self._presences, *(host.id for host in self.world.hosts.values() if host.is_up)}:
-            self._watch(host)
+            self._watch.look_at(host)
 
     def _judge_dirty(self, now_ms: int) -> Iterator[Effect]:
         dirty, self._dirty = self._dirty, set()
         for host_id in sorted(dirty):
             if (presence := self._presences.get(host_id)) is None:
                 continue
-            if self._death(host_id, now_ms) is None:
+            if not self._watch.seems_dead(host_id, now_ms):
                 yield from self._judge(self.world.host(host_id), presence, now_ms)
-                yield from self._orders.due(presence, self._lease, now_ms)
+            else:
+                self._calm[host_id] = None
 
     def _judge(self, host: Host, presence: Presence, now_ms: int) -> Iterator[Effect]:
-        """A host that is alive: up, up again, or down for a reason other than death."""
-        if not self._may_write(host.id):
-            return
-        metrics, settings = presence.metrics, self._settings
-        disconnects_ms = self._disconnects(host)
-        unmet = unmet_of(host, accepted_spec(metrics, settings.host_requirements), disconnects_ms, now_ms, settings)
-        presence.notes = [str(item) for item in unmet]
-        if metrics.leaving:
-            yield from self._down(host, "left", "the agent said goodbye", now_ms)
-        elif host.excluded(now_ms):
-            presence.notes.append("excluded by a verdict or a ban")
-            yield from self._down(host, "blacklisted", "excluded by a verdict or a ban", now_ms)
-        elif unmet:
-            yield from self._down(host, "unfit", "; ".join(map(str, unmet))[:1000], now_ms)
-        elif host.drain is not None and host.drain.draining and not self._holds_maps(host.id):
-            presence.notes.append("drained by the operator")
-            yield from self._down(host, "drained", "drained: it serves no map any more", now_ms)
-        else:
-            failed = failed_maps(presence, now_ms, settings)
-            fact = up_fact(host, metrics, disconnects_ms, self._trust(host), failed, now_ms, settings)
-            if not host.is_up and not presence.is_fresh(now_ms, settings):
-                return  # the benefit of the doubt after a gap keeps a host up, it brings none back
-            if not host.is_up or host.up is None or is_material(host.up, fact, settings):
-                yield self._write(fact, host)
+        fact, may_write, ordered = None, self._writes.may_write(host.id), presence.ordered_since_ms
+        if may_write:
+            before = presence.faults
+            fact = self._judging.judge(host, presence, self._holds_maps(host.id), now_ms)
+            yield from self._say(host, fact, now_ms)
+            for word in sorted(presence.faults.keys() - before.keys()):
+                yield from self._alert(host.id, word, presence.faults[word], now_ms)
+        yield from self._orders.due(presence, self._lease, now_ms)
+        steady = may_write and fact is None and not presence.notes and presence.ordered_since_ms.keys() == ordered.keys()
+        self._calm[host.id] = self._judging.calm(host, presence, now_ms) if steady else None
 
     def _deaths(self, now_ms: int) -> Iterator[Effect]:
         """Hosts whose time is up and that are dead indeed."""
         dying: list[tuple[Host, Death]] = []
-        while self._heap and self._heap[0][0] <= now_ms:
-            deadline_ms, host_id = heapq.heappop(self._heap)
-            if self._deadlines.get(host_id) != deadline_ms:
-                continue
-            del self._deadlines[host_id]
-            host, death = self.world.host(host_id), self._death(host_id, now_ms)
-            if death is not None and host.is_up and self._may_write(host_id):
+        for host_id in self._watch.due(now_ms):
+            host, death = self.world.host(host_id), self._watch.death(host_id, now_ms)
+            if not host.is_up or not self._writes.may_write(host_id):
+                self._forget_or_watch(host, now_ms)
+            elif death is not None:
                 dying.append((host, death))
+            elif self._watch.seems_dead(host_id, now_ms):
+                self._watch.doubt(host_id)
             else:
                 self._forget_or_watch(host, now_ms)
-        if not dying:
-            return
+        if (probe := self._watch.probe(now_ms)) is not None:
+            yield probe
+        if dying:
+            yield from self._bury(dying, now_ms)
+
+    def _bury(self, dying: list[tuple[Host, Death]], now_ms: int) -> Iterator[Effect]:
+        """Unless they are too many."""
         held_before_ms = self._brake.held_until_ms
-        if self._brake.holds(len(dying), self._up, now_ms, self._settings):
+        if self._brake.holds([host.id for host, _ in dying], self._up, now_ms, self._settings):
             for host, _ in dying:
-                self._watch(host.id, at_least_ms=self._brake.held_until_ms)
+                self._watch.look_at(host.id, at_least_ms=self._brake.held_until_ms)
             if self._brake.held_until_ms != held_before_ms:
                 yield from self._alert(self._name, "mass_death", f"{len(dying)} of {self._up} hosts seem dead at once", now_ms)
             return
         for host, death in dying:
-            yield from self._down(host, death, f"nothing heard for {now_ms - self._heard_ms(host.id)} ms", now_ms)
-            self._watch(host.id, at_least_ms=now_ms + RETRY_MS)
+            detail = self._watch.describe(host.id, death, now_ms)
+            yield from self._say(host, self._judging.down(host, death, detail, now_ms), now_ms)
+            self._watch.look_at(host.id, at_least_ms=now_ms + RETRY_MS)
 
-    def _down(self, host: Host, reason: DownReason, detail: str, now_ms: int) -> Iterator[Effect]:
-        if not host.is_up or not self._may_write(host.id):
-            return
-        disconnects_ms = self._disconnects(host)
-        if reason in ("silent", "lost"):
-            disconnects_ms = [*disconnects_ms, now_ms][-DISCONNECTS_KEPT:]
-        fact = HostDown(host=host.id, at_ms=now_ms, reason=reason, detail=detail, disconnects_ms=disconnects_ms)
-        yield self._write(fact, host)
-        if reason in ("silent", "lost", "blacklisted"):
-            yield from self._alert(host.id, "host_down", f"{reason}: {detail}", now_ms)
+    def _say(self, host: Host, fact: HostUp | HostDown | None, now_ms: int) -> Iterator[Effect]:
+        if fact is not None:
+            yield self._writes.write(fact, host)
+        if isinstance(fact, HostDown) and fact.reason in ALERTED:
+            yield from self._alert(host.id, "host_down", f"{fact.reason}: {fact.detail}", now_ms)
 
     def _alert(self, about: str, what: str, detail: str, now_ms: int) -> Iterator[Effect]:
         if self._settings.monitoring.alert_on_failure:
             yield Say(OpsAlert(about=about, at_ms=now_ms, what=what, detail=detail, by=self._name))
 
-    def _write(self, fact: HostUp | HostDown, host: Host) -> Append:
-        self._writing[host.id] = IN_FLIGHT
-        return Append(fact, host.fact_seq, scope=f"host.*.{host.id}")
-
-    def _may_write(self, host_id: HostId) -> bool:
-        """One write of a host at a time, and the next only after its own follower has passed the last."""
-        if (seq := self._writing.get(host_id)) is None:
-            return True
-        if seq == IN_FLIGHT or self.world.hosts_seq < seq:
-            return False
-        del self._writing[host_id]
-        return True
-
-    def _death(self, host_id: HostId, now_ms: int) -> Death | None:
-        """Dead by what this replica itself has listened to without a gap."""
-        since_ms = self._listening_since_ms if self._listening_since_ms is not None else now_ms
-        if (presence := self._presences.get(host_id)) is None:
-            return "silent" if now_ms - since_ms >= longest_silence_ms(self._settings) else None
-        return presence.death(now_ms, since_ms, self._settings)
-
-    def _heard_ms(self, host_id: HostId) -> int:
-        presence = self._presences.get(host_id)
-        return presence.heard_ms if presence else self._listening_since_ms or 0
-
-    def _watch(self, host_id: HostId, at_least_ms: int = 0) -> None:
-        """Look at this host again when it may have died; the earliest such time counts."""
-        since_ms = self._listening_since_ms or 0
-        presence = self._presences.get(host_id)
-        when_ms = presence.deadline_ms(since_ms, self._settings) if presence else since_ms + longest_silence_ms(self._settings)
-        when_ms = max(when_ms, at_least_ms)
-        if when_ms < self._deadlines.get(host_id, when_ms + 1):
-            self._deadlines[host_id] = when_ms
-            heapq.heappush(self._heap, (when_ms, host_id))
-
     def _forget_or_watch(self, host: Host, now_ms: int) -> None:
-        if not host.is_up and now_ms - self._heard_ms(host.id) >= FORGET_MS:
+        if not host.is_up and now_ms - self._watch.heard_ms(host.id) >= FORGET_MS:
             self._presences.pop(host.id, None)
+            self._calm.pop(host.id, None)
+            self._observed.forget(host.id)
+            self._playing.unbind(host.id)
+        elif host.is_up:
+            self._watch.look_at(host.id, at_least_ms=now_ms + 1)
+        elif not self._writes.may_write(host.id):
+            self._watch.look_at(host.id, at_least_ms=now_ms + RETRY_MS)
         else:
-            self._watch(host.id, at_least_ms=now_ms + (1 if host.is_up else RETRY_MS))
+            self._watch.look_at(host.id, at_least_ms=self._watch.heard_ms(host.id) + FORGET_MS)
 
     def _holds_maps(self, host_id: HostId) -> bool:
         return bool(self.world.serving.get(host_id)) or bool(self.world.backing.get(host_id))
-
-    def _disconnects(self, host: Host) -> list[int]:
-        return [at_ms for at_ms in host.disconnects_ms if at_ms >= self._history_from_ms]
-
-    def _trust(self, host: Host) -> float:
-        return host.verdict.trust if host.verdict is not None and host.verdict.at_ms >= self._history_from_ms else 0.0

@@ -1,12 +1,15 @@
 """host.up as the registry says it, and whether it says something new. Pure."""
 
+from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import ip_address
 
+import msgspec
+
 from libs.config import Settings
-from libs.events import HostMetrics, HostSpec, HostUp, MapName
-from libs.hosting.eligibility import Unmet, accepted_spec, disconnects_last_hour, slots_for, unmet_requirements
-from libs.hosting.score import PPM, latency_term, static_terms
+from libs.events import HostMetrics, HostSpec, HostUp, MapName, Region
+from libs.hosting.eligibility import Unmet, disconnects_last_hour, slots_for, unmet_requirements
+from libs.hosting.score import PPM, VPS_REGION, latency_term, static_terms
 from libs.hosting.world import Host
 
 SLACK = 0.05
@@ -24,14 +27,15 @@ def unmet_of(host: Host, spec: HostSpec, disconnects_ms: list[int], now_ms: int,
 def up_fact(
     host: Host,
     metrics: HostMetrics,
+    spec: HostSpec,
     disconnects_ms: list[int],
     trust: float,
     failed: set[MapName],
+    draining: bool,
     now_ms: int,
     settings: Settings,
 ) -> HostUp:
     """The host as it is now."""
-    spec = accepted_spec(metrics, settings.host_requirements)
     before = host.up if host.is_up else None
     return HostUp(
         host=metrics.host,
@@ -43,7 +47,7 @@ def up_fact(
         reach="direct" if metrics.address else "none",
         disconnects_ms=disconnects_ms,
         slots=slots_for(spec, len(metrics.maps), settings.host_requirements, before.slots if before else None),
-        draining=host.drain is not None and host.drain.draining,
+        draining=draining,
         trust=trust,
         ready_maps=sorted(name for name, report in metrics.maps.items() if report.state == "ready" and name not in failed),
         failed_maps=sorted(failed),
@@ -64,10 +68,20 @@ def is_material(before: HostUp, after: HostUp, settings: Settings) -> bool:
         return True
     return any(
         abs(latency_term(before, region, settings) - latency_term(after, region, settings)) > TERM_MOVED
-        for region in before.spec.region_rtt_ms.keys() | after.spec.region_rtt_ms.keys()
+        for region in weighed_regions(before, after)
     )
 
 
+def weighed_regions(before: HostUp, after: HostUp) -> set[Region]:
+    """Regions whose players may see a difference; those of no known region among them."""
+    return {VPS_REGION, *before.spec.region_rtt_ms, *after.spec.region_rtt_ms}
+
+
+def up_with(up: HostUp, spec: HostSpec) -> HostUp:
+    return msgspec.structs.replace(up, spec=spec)
+
+
+@lru_cache(maxsize=16_384)
 def network_of(address: str | None) -> str:
     """A name for the network an address shares its failures with (IPv4 /24, IPv6 /48), not the address (DESIGN D12)."""
     if not address:

@@ -7,7 +7,7 @@ from libs.events import HostId, HostOrder, MapName, OrderedMap, Region
 from libs.events.orders import Heard
 from libs.hosting.effects import Say
 from libs.hosting.score import PPM, score_ppm
-from libs.hosting.world import World
+from libs.hosting.world import Host, World
 from services.registry.presence import Presence
 
 REPEAT_UNOBEYED_MS = 1_000
@@ -25,10 +25,8 @@ class Orders:
         """The order for this host, if it is new, not obeyed, or long ago."""
         order = self._order(presence, lease, now_ms)
         last, age_ms = presence.order, now_ms - presence.order_ms
-        if last is not None and _same(last, order) and last.lease == lease:
-            obeyed = presence.obeys(last)
-            if age_ms < (REPEAT_MS if obeyed else REPEAT_UNOBEYED_MS):
-                return
+        if last is not None and _same(last, order) and last.lease == lease and age_ms < repeat_ms(presence):
+            return
         presence.order, presence.order_ms = order, now_ms
         presence.interval_ms = max(presence.interval_ms, order.interval_ms)
         ordered = {(name, item.tenure) for name, item in order.maps.items()}
@@ -39,10 +37,6 @@ class Orders:
         host = self._world.host(presence.metrics.host)
         maps = self._maps(host.id) if host.is_up else {}
         monitoring = self._settings.monitoring
-        score = None
-        if host.is_up and host.up is not None:
-            used = self._world.used_slots(host.id, self._settings.failover.warm_backups)
-            score = score_ppm(host.up, {}, used, self._settings) / PPM
         return HostOrder(
             host=host.id,
             at_ms=now_ms,
@@ -50,11 +44,20 @@ class Orders:
             lease=lease,
             interval_ms=monitoring.heartbeat_busy_ms if maps else monitoring.heartbeat_idle_ms,
             maps=maps,
-            score=score,
+            score=self._score(host, presence),
             notes=presence.notes[:32],
             regions=self._regions,
             heard=Heard(seq=presence.metrics.seq, at_ms=presence.metrics.at_ms),
         )
+
+    def _score(self, host: Host, presence: Presence) -> float | None:
+        """Kept while what it is made of is the same: it is asked for at every heartbeat."""
+        if not host.is_up or host.up is None:
+            return None
+        used = self._world.used_slots(host.id, self._settings.failover.warm_backups)
+        if presence.scored is None or presence.scored[:2] != (host.up_seq, used):
+            presence.scored = (host.up_seq, used, score_ppm(host.up, {}, used, self._settings) / PPM)
+        return presence.scored[2]
 
     def _maps(self, host: HostId) -> dict[MapName, OrderedMap]:
         maps = {
@@ -65,6 +68,16 @@ class Orders:
             if rank < self._settings.failover.warm_backups:
                 maps[name] = OrderedMap(tenure=self._world.map(name).tenure, role="backup")
         return maps
+
+
+def repeat_ms(presence: Presence) -> int:
+    """How long after the last order it is said again."""
+    return REPEAT_MS if presence.order is not None and presence.obeys(presence.order) else REPEAT_UNOBEYED_MS
+
+
+def start_deadlines_ms(presence: Presence, settings: Settings) -> list[int]:
+    """When each ordered map has to be ready."""
+    return [since_ms + settings.failover.start_timeout * 1000 for since_ms in presence.ordered_since_ms.values()]
 
 
 def failed_maps(presence: Presence, now_ms: int, settings: Settings) -> set[MapName]:

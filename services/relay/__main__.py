@@ -7,7 +7,8 @@ import logging
 import sys
 from pathlib import Path
 
-from libs.config import ConfigError, Relay
+from libs.config import ConfigError, Settings
+from libs.events import Region
 from libs.link.tls import client_context
 from libs.runtime.health import Health, HealthServer
 from libs.runtime.process import Process, end_with_parent
@@ -15,6 +16,7 @@ from libs.runtime.service import EXIT_BUG, EXIT_DONE, EXIT_FINDING, notify_ready
 from libs.runtime.shell import COLLECT_EVERY
 from libs.runtime.telemetry import start_logging
 from services.relay.shell import RelayShell
+from services.relay.timing import Timing
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,24 +31,26 @@ def main() -> None:
         sys.exit(EXIT_FINDING)
     start_logging("relay", "debug" if settings.monitoring.detailed_logging else process.log_level)
     raise_file_limit()
-    sys.exit(run_loop(_life(settings.relay, process)))
+    sys.exit(run_loop(_life(settings, process)))
 
 
-async def _life(settings: Relay, process: Process) -> int:
+async def _life(whole: Settings, process: Process) -> int:
     """The relay until SIGTERM. Exit code: 0 as asked, 1 an address is taken or the certificates are wrong."""
-    health = Health()
+    settings, health = whole.relay, Health()
+    timing = Timing(Region(settings.region), whole.nats, settings.connect_timeout_ms / 1000)
 
     def on_bridge(connected: bool) -> None:
         health.ready = connected
 
     try:
         context = client_context(Path(settings.tls)) if settings.tls else None
-        shell = RelayShell(settings, context, on_bridge=on_bridge, on_turn=health.turn)
+        shell = RelayShell(settings, context, on_rtt=timing.on_rtt, on_bridge=on_bridge, on_turn=health.turn)
         health.status = lambda: {"name": settings.name, "region": settings.region, **shell.table.status()}
         server = HealthServer(health, process.health_host, process.health_port) if process.health_port else None
     except (OSError, ValueError) as error:
         _LOG.error("%s", error)
         return EXIT_FINDING
+    aside = asyncio.ensure_future(timing.run()) if settings.region and settings.report_rtt else None
     try:
         await _run(shell, stop_on_signals())
     except OSError as error:
@@ -58,6 +62,9 @@ async def _life(settings: Relay, process: Process) -> int:
     finally:
         if server is not None:
             server.close()
+        if aside is not None:
+            aside.cancel()
+            await asyncio.gather(aside, return_exceptions=True)
     _LOG.info("ended: %s", shell.table.status())
     return EXIT_DONE
 

@@ -33,7 +33,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class RelayShell:
-    """context: for the bridge (libs/link/tls.client_context); None: no TLS. on_rtt(server, ms): how long a server took to
+    """context: for the bridge (libs/link/tls.client_context); None: no TLS. on_rtt(dial, ms): how long a server took to
     accept a connection. port: where it listens, once `listening` is set. on_bridge(connected): for readiness."""
 
     def __init__(
@@ -41,7 +41,7 @@ class RelayShell:
         settings: Relay,
         context: ssl.SSLContext | None = None,
         *,
-        on_rtt: Callable[[str, float], None] = lambda _server, _ms: None,
+        on_rtt: Callable[[Dial, float], None] = lambda _dial, _ms: None,
         on_bridge: Callable[[bool], None] = lambda _: None,
         on_turn: Callable[[], None] = lambda: None,
     ) -> None:
@@ -176,7 +176,7 @@ class RelayShell:
             server.lost("no connection: a wrong address")
         else:
             if server.client is not None:
-                self._on_rtt(dial.server, (monotonic() - started_s) * 1000)
+                self._on_rtt(dial, (monotonic() - started_s) * 1000)
                 self.run_session(client, client.session.on_server_open, dial.switch)
 
     def _hang_up(self, client: ClientSide, *, orderly: bool) -> None:

@@ -81,7 +81,7 @@ def test_hosts(live: Up):
     shown, told = ask(live, "hosts"), ask(live, "hosts", "--json")
 
     (row,) = told.json
-    assert (row["host"], row["state"], row["slots"], row["used_slots"]) == ("h1", "up", 8, 1)
+    assert (row["host"], row["state"], row["slots"], row["used_slots"]) == ("h1", "serving", 8, 1)
     assert row["serves"] == ["a_fild01"]
     assert "1 hosts, 1 up, 1 slots in use" in shown.out
 

@@ -220,7 +220,7 @@ async def lab(directory: Path, **settings: Any) -> AsyncIterator[Lab]:
     shell = RelayShell(
         Relay().model_copy(update=asked),
         client_context(made[RELAY]),
-        on_rtt=lambda server, ms: rtts_ms.append((server, ms)),
+        on_rtt=lambda dial, ms: rtts_ms.append((dial.server, ms)),
     )
     stopped = asyncio.Event()
     running = asyncio.ensure_future(shell.run(stopped))

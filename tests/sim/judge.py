@@ -143,7 +143,11 @@ class Judge:
         heard_us = max((at_us for at_us in process.heard_us.get(event.host, [0]) if at_us <= decided_us), default=0)
         listened_us = max((at_us for at_us in process.listening_us if at_us <= decided_us), default=0)
         silence_ms = (decided_us - max(heard_us, listened_us)) // MS
-        needed_ms = rules.failover.silence_ms if event.reason == "silent" else rules.failover.suspicion_ms
+        busy_ms, most_ms = rules.monitoring.heartbeat_busy_ms, rules.failover.silence_ms
+        least_ms = busy_ms + int(0.75 * max(0, most_ms - busy_ms))  # of a host that was never late
+        needed_ms = least_ms if event.reason == "silent" else rules.failover.suspicion_ms
+        if event.reason == "lost" and host.touched_us >= heard_us:
+            needed_ms = 0  # its connection and its link may both have ended since
         if silence_ms + 1 < needed_ms:
             text = f"{by} calls {event.host} dead ({event.reason}) after {silence_ms} ms of silence, not {needed_ms}"
             raise Violation("false_death", text)

@@ -121,6 +121,7 @@ class SimHost:
             act(*args)
 
     def _listen(self) -> None:
+        self.link.send("up", self.parts.server.came, self)
         for event_type in (HostOrder, HostCheck):
             self.link.send("up", self.parts.server.subscribe, self, event_type, self.name)
 

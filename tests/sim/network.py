@@ -71,6 +71,7 @@ class Link:
     def __init__(self, network: Network, on_down: Callable[[], None], on_up: Callable[[], None]) -> None:
         self._network, self._clock, self._on_down, self._on_up = network, network.clock, on_down, on_up
         self.up = True
+        self.breaks = 0
         self.epoch = 0
         self._cut_until_us = 0
         self._stalled_us = {UP: 0, DOWN: 0}
@@ -99,6 +100,7 @@ class Link:
 
     def cut(self, away_us: int) -> None:
         self._cut_until_us = max(self._cut_until_us, self._clock.now_us + away_us)
+        self.breaks += 1
         self.epoch += 1
         self._free_us.clear()
         self._held = {UP: [], DOWN: []}

@@ -9,19 +9,26 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, cast
 
 from libs.events import Event, Fact, HostId, HostMetrics, NodeName, Reply, Stream
-from libs.hosting.effects import Append, Ask, Core, Outcome
+from libs.hosting.effects import Append, Ask, Core, Outcome, Probe, Probing
 from tests.sim.client import Lease
 from tests.sim.clock import MS, START_MS
 from tests.sim.network import Link
 from tests.sim.parts import Parts
+from tests.sim.server import Connection
 
 TICK_US = 50 * MS
 """As TICK_S of libs/runtime/shell.py."""
 STEP_US = 400
 """What a batch of inputs takes until its step, at most."""
+
+
+class Watching(Protocol):
+    """A core that is told of connections."""
+
+    def on_connection(self, connection: Connection, now_ms: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,7 @@ class Kind:
     hears: tuple[type[Event], ...]
     lease: bool
     make_core: Callable[[NodeName, int], Core]
+    watches: bool = False
 
 
 class Process:
@@ -67,7 +75,7 @@ class Process:
         self._timers: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._stepping = False
         self._number = 0
-        self._was_up = True
+        self._breaks = self.link.breaks
         self._targets: dict[Stream, int] = {}
         self._positions: dict[Stream, int] = {}
         self.heard_us.clear()
@@ -132,6 +140,9 @@ class Process:
     def receive_fact(self, fact: Fact) -> None:
         self.handle(self._fold, fact)
 
+    def receive_connection(self, connection: Connection) -> None:
+        self.handle(self._input, cast(Watching, self.core).on_connection, connection)
+
     def _hear(self, event: Event) -> None:
         if isinstance(event, HostMetrics):
             self.heard_us.setdefault(event.host, deque(maxlen=8)).append(self.parts.clock.now_us)
@@ -164,6 +175,8 @@ class Process:
         self._targets.clear()
         for event_type in self.kind.hears:
             link.send("up", server.subscribe, self, event_type)
+        if self.kind.watches:
+            link.send("up", server.watch, self)
         for stream in self.kind.follows:
             after = self._positions.get(stream, 0) if self._caught_up else self._positions.get(stream)
             on_target = partial(self.handle, self._set_target, stream)
@@ -182,31 +195,48 @@ class Process:
             self.later(int(self.parts.rng.random() * STEP_US), self._step)
 
     def _tick(self) -> None:
-        number = self.lease.number if self.lease is not None else 0
-        if number != self._number:
-            self._number = number
-            self.touched_us = self.parts.clock.now_us
-            self._input(self.core.on_lease, number)
-        if self.link.up and not self._was_up:
-            self.listening_us.append(self.parts.clock.now_us)
-            self._input(lambda _, now_ms: self.core.on_gap(now_ms), None)
-        self._was_up = self.link.up
         self._step()
         self.later(TICK_US, self._tick)
 
     def _step(self) -> None:
         self._stepping = False
+        self._take_notice()
         for effect in self.core.step(self.now_ms):
             if isinstance(effect, Append):
                 self._publisher.submit(effect, self._settled)
             elif isinstance(effect, Ask):
                 self._ask(effect)
+            elif isinstance(effect, Probe):
+                self._probe(effect)
             else:
                 self.link.send("up", self.parts.server.publish, effect.event)
+
+    def _take_notice(self) -> None:
+        number = self.lease.number if self.lease is not None else 0
+        if number != self._number:
+            self._number = number
+            self.touched_us = self.parts.clock.now_us
+            self.core.on_lease(number, self.now_ms)
+        if self.link.up and self.link.breaks != self._breaks:
+            self._breaks = self.link.breaks
+            self.listening_us.append(self.parts.clock.now_us)
+            self.core.on_gap(self.now_ms)
 
     def _settled(self, write: Append, outcome: Outcome) -> None:
         self.parts.counts[type(outcome).__name__] += 1
         self._input(lambda _, now_ms: self.core.on_settled(write, outcome, now_ms), None)
+
+    def _probe(self, probe: Probe) -> None:
+        open_probes, breaks = [True], self.link.breaks
+
+        def on_answer(answered: bool) -> None:
+            if open_probes:
+                open_probes.clear()
+                answered = answered and self.link.breaks == breaks
+                self._input(lambda _, now_ms: cast(Probing, self.core).on_probed(probe, answered, now_ms), None)
+
+        self.link.send("up", self.parts.server.probe, self, partial(self.handle, on_answer, True))
+        self.later(probe.timeout_ms * MS, on_answer, False)
 
     def _ask(self, ask: Ask) -> None:
         open_asks = [True]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from libs.bus.memory_log import MemoryLog
 from libs.config import Settings
-from libs.events import Fact, HostId, HostLost, HostMetrics, Stream, subject_of
+from libs.events import Fact, HostId, HostLost, HostMetrics, HostRtt, Stream, subject_of
 from libs.hosting.effects import Append
 from libs.hosting.looks import DecidingCore
 from services.failover.core import Failover
@@ -81,10 +81,11 @@ def kinds(settings: Settings, rng: random.Random) -> list[Kind]:
     return [
         Kind(
             "registry",
-            (Stream.HOSTS, Stream.ASSIGNMENTS),
-            (HostMetrics, HostLost),
+            streams,
+            (HostMetrics, HostLost, HostRtt),
             True,
             lambda name, now_ms: Registry(settings, name=name, started_ms=now_ms),
+            watches=True,
         ),
         Kind("scorer", streams, (), False, lambda name, _: DecidingCore(Scorer(settings), name=name, config=config)),
         Kind("failover", streams, (), False, lambda name, _: DecidingCore(Failover(settings), name=name, config=config)),

@@ -5,12 +5,13 @@ in-memory bus and is held to the real server's behaviour by tests/contract.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from libs.bus.memory_log import MemoryLog
 from libs.events import Event, Fact, Reply, Stream, declaration_of
 from libs.hosting.effects import Append, Committed, Outcome
-from tests.sim.clock import Clock
+from tests.sim.clock import MS, SECOND, Clock
 from tests.sim.network import Link, Network
 
 
@@ -23,6 +24,24 @@ class Client(Protocol):
     def receive(self, event: Event) -> None: ...
     def receive_request(self, request: Event, reply: Callable[[Reply | None], None]) -> None: ...
     def receive_fact(self, fact: Fact) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """As libs.bus.port has it, of a server that asks nobody who he is."""
+
+    connected: bool
+    name: str
+    id: int
+    at_ms: int
+    user: str = ""
+    server: str = "sim"
+
+
+class Watcher(Client, Protocol):
+    """It is told of connections, too."""
+
+    def receive_connection(self, connection: Connection) -> None: ...
 
 
 OnAppend = Callable[[Fact, str, str], None]
@@ -39,6 +58,9 @@ class Server:
         self._clock, self._network = clock, network
         self._heard: dict[tuple[str, str], list[Client]] = {}
         self._followers: dict[Stream, list[Client]] = {stream: [] for stream in Stream}
+        self._watching: list[Watcher] = []
+        self._numbers: dict[str, int] = {}
+        self._connections = 0
         self.lease_seq = 0
         self.lease_holder = ""
 
@@ -47,8 +69,33 @@ class Server:
         if client not in clients:
             clients.append(client)
 
+    def watch(self, client: Watcher) -> None:
+        """It is told whose connection comes and ends, from now on."""
+        if client not in self._watching:
+            self._watching.append(client)
+
+    def came(self, client: Client) -> None:
+        """A host's connection: those of services concern nobody."""
+        self._connections += 1
+        self._numbers[client.name] = self._connections
+        self._tell(Connection(True, client.name, self._connections, self._clock.now_ms))
+
+    def _ended(self, name: str) -> None:
+        """Mostly noticed at once; now and then only when a ping gets no answer. A server that ends itself says nothing."""
+        number = self._numbers.pop(name, 0)
+        if number and self._clock.now_us >= self._network.server_back_us:
+            rng = self._network.rng
+            delay_us = rng.randint(1 * MS, 10 * MS) if rng.random() < 0.9 else rng.randint(1 * MS, 4 * SECOND)
+            self._clock.after(delay_us, self._tell, Connection(False, name, number, self._clock.now_ms))
+
+    def _tell(self, connection: Connection) -> None:
+        for client in self._watching:
+            client.link.send("core", client.receive_connection, connection)
+
     def forget(self, client: Client) -> None:
         """Its connection ended, and with it all it listened to."""
+        self._ended(client.name)
+        self._watching = [each for each in self._watching if each is not client]
         for clients in (*self._heard.values(), *self._followers.values()):
             if client in clients:
                 clients.remove(client)
@@ -75,6 +122,10 @@ class Server:
 
         if not self._network.loses(self._network.weather.loss):
             asked.link.send("core", asked.receive_request, request, reply)
+
+    def probe(self, client: Client, on_answer: Callable[[], None]) -> None:
+        """Answered behind every core message that was on its way to the client."""
+        client.link.send("core", on_answer)
 
     def append(self, client: Client, write: Append, msg_id: str, on_answer: Callable[[Outcome], None]) -> None:
         stream = declaration_of(write.event).stream

@@ -1,5 +1,8 @@
 """A registry driven as a shell drives it, by a hand-wound clock; for the tests of services/registry."""
 
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from libs.config import Settings
@@ -7,6 +10,7 @@ from libs.events import (
     Event,
     HostDown,
     HostId,
+    HostLost,
     HostMetrics,
     HostOrder,
     HostUp,
@@ -14,26 +18,59 @@ from libs.events import (
     MapReport,
     NodeName,
     Region,
+    Reply,
 )
-from libs.hosting.effects import Append, Committed, Outcome, Refused, Say
+from libs.hosting.effects import Append, Ask, Committed, Outcome, Probe, Refused, Say
 from services.registry.core import Registry
 from tests.unit.builders import T0, Log, rules
 
 IDLE_MS, BUSY_MS, SILENCE_MS, SUSPICION_MS = 2_000, 500, 2_500, 1_000
 IDLE_SILENCE_MS = SILENCE_MS + IDLE_MS - BUSY_MS
+STEADY_MS = 3 * (SILENCE_MS - BUSY_MS) // 4
+"""What a host may be late that never was."""
 STEP_MS = 50
 
 
-class Bench:
-    """A registry, its log and its clock. `up`, `down`, `orders`: what it has said, oldest first."""
+@dataclass(frozen=True)
+class Connection:
+    """As libs.bus.port has it."""
 
-    def __init__(self, *, active: bool = True, **groups: dict[str, Any]) -> None:
+    connected: bool
+    user: str
+    name: str
+    id: int
+    server: str
+    address: str
+    at_ms: int
+    reason: str
+
+
+class Bench:
+    """A registry, its log and its clock. `up`, `down`, `orders`: what it has said, oldest first. answer: what becomes of an
+    `Ask`, after answers_after_ms; nobody answers by default."""
+
+    def __init__(
+        self,
+        *,
+        active: bool = True,
+        answer: Callable[[Ask], Reply | None] = lambda _: None,
+        answers_after_ms: int = 0,
+        **groups: dict[str, Any],
+    ) -> None:
+        self.answer, self._answers_after_ms = answer, answers_after_ms
+        self.asked: list[Ask] = []
+        self._replies: list[tuple[int, Ask]] = []
         groups.setdefault("monitoring", {"heartbeat_idle_ms": IDLE_MS, "heartbeat_busy_ms": BUSY_MS})
+        failover = {"silence_ms": SILENCE_MS, "suspicion_ms": SUSPICION_MS}
+        groups["failover"] = failover | groups.get("failover", {})
         self.settings: Settings = rules(**groups)
         self.now_ms = T0
         self.registry = Registry(self.settings, name=NodeName("registry-1"), started_ms=T0)
         self.log = Log(lambda fact: self.registry.on_fact(fact, self.now_ms))
         self.refuse = False
+        self.seqs: Counter[str] = Counter()
+        self.probes = 0
+        self.answers: bool | None = True
         self.said: list[Event] = []
         self.written: list[Append] = []
         self.registry.on_caught_up(T0)
@@ -41,7 +78,8 @@ class Bench:
             self.registry.on_lease(1, T0)
 
     def beat(self, host: str = "h1", **values: Any) -> None:
-        self.registry.on_heard(metrics(host, **values), self.now_ms)
+        self.seqs[host] += 1
+        self.registry.on_heard(metrics(host, **{"seq": self.seqs[host], **values}), self.now_ms)
         self.step()
 
     def beat_for(self, duration_ms: int, *hosts: str, every_ms: int = BUSY_MS, **values: Any) -> None:
@@ -57,15 +95,47 @@ class Bench:
         end_ms = self.now_ms + duration_ms
         while self.now_ms < end_ms:
             self.now_ms = min(end_ms, self.now_ms + STEP_MS)
+            self._answer()
             self.step()
 
+    def _answer(self) -> None:
+        for due_ms, ask in list(self._replies):
+            if due_ms <= self.now_ms:
+                self._replies.remove((due_ms, ask))
+                self.registry.on_reply(ask, self.answer(ask), self.now_ms)
+
     def step(self) -> None:
+        """As a shell does: again at once where the bus has answered a probe."""
+        probes = self.probes
+        self._step()
+        if self.probes != probes and self.answers is not None:
+            self._step()
+
+    def connection(self, connected: bool, host: str = "h1", number: int = 1, user: str = "", at_ms: int = T0) -> None:
+        """The server's word that a connection came or ended."""
+        said = Connection(connected, user, host, number, "n1", "192.0.2.7", at_ms + number, "")
+        self.registry.on_connection(said, self.now_ms)
+        self.step()
+
+    def lost(self, host: str = "h1") -> None:
+        """The bridge's word that its link ended."""
+        self.registry.on_heard(HostLost(host=HostId(host), at_ms=T0, link="l"), self.now_ms)
+        self.step()
+
+    def _step(self) -> None:
         for effect in self.registry.step(self.now_ms):
             if isinstance(effect, Append):
                 self.written.append(effect)
                 self.settle(effect, Refused(self.last_of(effect)) if self.refuse else None)
             elif isinstance(effect, Say):
                 self.said.append(effect.event)
+            elif isinstance(effect, Probe):
+                self.probes += 1
+                if self.answers is not None:
+                    self.registry.on_probed(effect, self.answers, self.now_ms)
+            elif isinstance(effect, Ask):
+                self.asked.append(effect)
+                self._replies.append((self.now_ms + self._answers_after_ms, effect))
 
     def settle(self, write: Append, outcome: Outcome | None = None) -> None:
         """None: it is committed."""

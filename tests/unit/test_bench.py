@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench.figures import Figure, Floor, Target, percentile, rounded
+from bench.figures import Bound, Figure, Target, percentile, rounded
 from bench.machine import cpu_model
 from bench.prove import document, failures, proof_table
 from bench.rows import ROWS, Proof, demo_summary
@@ -117,8 +117,8 @@ async def test_a_command_is_asked_to_end_at_the_line_waited_for():
 
 
 def test_a_floor_is_of_the_figure_itself_whatever_the_bare_one_is():
-    met = Figure("saves", "saves", "MB a minute", [200.0], [50_000.0], Floor("at least", 200.0))
-    missed = Figure("saves", "saves", "MB a minute", [199.0], [1.0], Floor("at least", 200.0))
+    met = Figure("saves", "saves", "MB a minute", [200.0], [50_000.0], Bound("at least", 200.0))
+    missed = Figure("saves", "saves", "MB a minute", [199.0], [1.0], Bound("at least", 200.0))
 
     assert (met.ok, missed.ok) == (True, False)
     assert met.as_dict()["target"] == "at least 200"

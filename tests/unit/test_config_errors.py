@@ -190,8 +190,8 @@ def test_a_secret_of_the_environment_is_in_no_finding(tmp_path):
             "2: failover.warm_backups: 3 is above backup_hosts_count, which is 2; allowed: warm_backups <= backup_hosts_count",
         ),
         (
-            "failover: {\nsilence_ms = 900; };",
-            "2: failover.suspicion_ms: 1000 is above silence_ms, which is 900; allowed: suspicion_ms <= silence_ms",
+            "failover: {\nsilence_ms = 600; };",
+            "2: failover.suspicion_ms: 700 is above silence_ms, which is 600; allowed: suspicion_ms <= silence_ms",
         ),
         (
             "monitoring: {\n\nheartbeat_idle_ms = 400; };",
@@ -228,11 +228,11 @@ def test_a_contradiction_made_by_the_environment_names_the_variable(tmp_path):
 
 
 def test_contradictions_are_reported_beside_other_findings_but_not_about_refused_values(tmp_path):
-    text = "failover: { backup_hosts_count = 99; warm_backups = 8;\nsilence_ms = 900; };"
+    text = "failover: { backup_hosts_count = 99; warm_backups = 8;\nsilence_ms = 600; };"
 
     assert [line.split(" is ")[0] for line in findings(tmp_path, text)] == [
         f"{NAME}:1: failover.backup_hosts_count: 99",
-        f"{NAME}:2: failover.suspicion_ms: 1000",
+        f"{NAME}:2: failover.suspicion_ms: 700",
     ]
 
 

@@ -2,12 +2,12 @@
 
 import json
 
-import pytest
-from builders import EU, T0, Log, assign, ban, census, drain, enter, host_down, host_up, moved, rules, verdict
+from builders import EU, T0, Log, assign, census, enter, host_down, host_up, moved, rules, verdict
 
 from libs.events import Candidate, Cause, Event, HostId, MapName, Stream, Terms
 from libs.hosting.world import World
-from services.ops.views import Row, event_row, explain_row, host_rows, map_rows
+from services.ops.host_view import host_rows
+from services.ops.views import event_row, explain_row, map_rows
 
 NOW_MS = T0 + 60_000
 
@@ -16,63 +16,6 @@ def world_of(*events: Event) -> World:
     world = World()
     Log(world.apply).say(*events)
     return world
-
-
-def host_row(*events: Event, host: str = "h1") -> Row:
-    rows = host_rows(world_of(*events), rules(), NOW_MS)
-    return next(row for row in rows if row["host"] == host)
-
-
-def test_a_host_that_is_up():
-    row = host_row(
-        verdict(trust=0.7, strikes=1),
-        host_up(slots=4, disconnects_ms=[T0 - 4_000_000, T0], ready_maps=["m1"]),
-        assign("m1", "h1", backups=["h2", "h3"]),
-        assign("m2", "h2", backups=["h1"]),
-        assign("m3", "h2", backups=["h3", "h1"]),
-    )
-
-    assert (row["state"], row["why"], row["region"]) == ("up", "", "eu")
-    assert (row["serves"], row["backs"]) == (["m1"], ["m2", "m3"])
-    assert (row["used_slots"], row["slots"]) == (2, 4), "its primary and its warm backup; a cold one takes no slot"
-    assert (row["trust"], row["strikes"], row["disconnects_last_hour"]) == (0.7, 1, 1)
-    assert 0 < row["score"] <= 1
-    assert row["ready_maps"] == ["m1"]
-
-
-@pytest.mark.parametrize(
-    ("events", "state", "why"),
-    [
-        ([host_up(), drain()], "up", "not eligible: draining"),
-        ([host_up(), ban()], "up", "not eligible: blacklisted"),
-        ([host_up(trust=0.0)], "up", "not eligible: untrusted"),
-        ([host_up(reach="none")], "up", "not eligible: unreachable"),
-        ([host_up(), host_down(reason="silent", detail="for 2500 ms")], "down", "silent: for 2500 ms"),
-        (
-            [host_up(), verdict(blacklisted_until_ms=NOW_MS + 1), host_down(reason="blacklisted")],
-            "blacklisted",
-            "blacklisted: ",
-        ),
-        ([host_up(), verdict(blacklisted_until_ms=NOW_MS), host_down(reason="blacklisted")], "down", "blacklisted: "),
-        ([verdict()], "unknown", "never was up"),
-    ],
-)
-def test_why_a_host_is_not_chosen(events: list[Event], state: str, why: str):
-    row = host_row(*events)
-
-    assert (row["state"], row["why"]) == (state, why)
-
-
-def test_a_host_that_is_down_shows_nothing_that_no_longer_holds():
-    row = host_row(host_up(ready_maps=["m1"]), host_down(at_ms=T0 + 5))
-
-    assert (row["score"], row["ready_maps"], row["since_ms"]) == (None, [], T0 + 5)
-
-
-def test_hosts_that_are_up_come_first_and_of_whom_nothing_is_known_are_not_shown():
-    rows = host_rows(world_of(host_up("h3"), host_down("h3"), host_up("h2"), host_up("h1"), drain("ghost")), rules(), NOW_MS)
-
-    assert [row["host"] for row in rows] == ["h1", "h2", "h3"]
 
 
 def test_maps_the_fullest_first():
@@ -153,6 +96,6 @@ def test_explain_of_a_tick_and_of_what_no_longer_holds():
 def test_every_row_is_json():
     world = world_of(host_up("h1"), verdict("h1"), enter("m1"), assign("m1", "h1"), moved("m1"))
 
-    rows = [*host_rows(world, rules(), NOW_MS), *map_rows(world, NOW_MS), event_row(Log().say(host_up("h1")))]
+    rows = [*host_rows(world, {}, rules(), NOW_MS), *map_rows(world, NOW_MS), event_row(Log().say(host_up("h1")))]
 
     assert json.loads(json.dumps(rows)) == rows

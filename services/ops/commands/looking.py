@@ -13,24 +13,26 @@ import typer
 from libs.bus.nats import NatsBus
 from libs.bus.port import Start
 from libs.config import load
-from libs.events import Fact, MapAssign, MapName, Stream, is_name, subject_of
+from libs.events import Fact, HostId, MapAssign, MapName, Stream, is_name, subject_of
 from libs.hosting.world import World
 from libs.runtime.clock import Clock
 from libs.runtime.service import stop_on_signals
 from services.ops.commands.options import AsJson, ConfigFile, Credentials, NatsUrl, target
 from services.ops.console import FINDING, end, out, print_json, print_json_line, says_errors, table
-from services.ops.reading import CATCH_UP_TIMEOUT_S, WORLD_STREAMS, Target, connected, newest, snapshot
-from services.ops.views import Row, event_row, explain_row, host_rows, map_rows
+from services.ops.host_view import host_rows
+from services.ops.reading import CATCH_UP_TIMEOUT_S, WORLD_STREAMS, Target, connected, heartbeats, newest, snapshot
+from services.ops.views import Row, event_row, explain_row, map_rows
 
 
 @says_errors
 def hosts(nats: NatsUrl = None, credentials: Credentials = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Every host: its state, why it is not eligible, what it holds.
+    """Every host: its state, why it is not eligible, what it holds, what it measured and how long ago.
 
-    Example: kafra hosts --json | jq '.[] | select(.state != "up")'
+    Example: kafra hosts --json | jq '.[] | select(.up | not)'
     """
     settings = load(config, os.environ)
-    rows = host_rows(asyncio.run(_world(target(nats, credentials))), settings, Clock().now_ms())
+    world, heard = asyncio.run(_hosts(target(nats, credentials)))
+    rows = host_rows(world, heard, settings, Clock().now_ms())
     if as_json:
         return print_json(rows)
     columns = (
@@ -41,10 +43,12 @@ def hosts(nats: NatsUrl = None, credentials: Credentials = None, config: ConfigF
         ("score", "right"),
         ("trust", "right"),
         ("drops/h", "right"),
+        "measured",
+        ("ago", "right"),
         "why",
     )
     out.print(table("", columns, [_host_cells(row) for row in rows]))
-    up = sum(row["state"] == "up" for row in rows)
+    up = sum(row["up"] for row in rows)
     out.print(f"{len(rows)} hosts, {up} up, {sum(row['used_slots'] for row in rows)} slots in use", style="dim")
     return None
 
@@ -103,6 +107,11 @@ def explain(
     for row in rows:
         _print_explained(row)
     return None
+
+
+async def _hosts(where: Target) -> tuple[World, dict[HostId, Fact]]:
+    async with connected(where) as bus:
+        return await snapshot(bus), await heartbeats(bus)
 
 
 async def _world(where: Target) -> World:
@@ -193,8 +202,26 @@ def _host_cells(row: Row) -> list[object]:
         score,
         f"{row['trust']:.2f}",
         row["disconnects_last_hour"],
+        _measured_cell(row["measured"]),
+        None if row["measured_age_ms"] is None else f"{row['measured_age_ms'] / 1000:.1f} s",
         row["why"],
     ]
+
+
+def _measured_cell(measured: Row | None) -> str | None:
+    """What was not measured is left out."""
+    if measured is None:
+        return None
+    shown = (
+        ("cpu_ghz", "{:.1f} GHz"),
+        ("cpu_cores", "{} cores"),
+        ("free_ram_mb", "{:.0f} MB"),
+        ("net_mbps", "{:.0f} Mbps"),
+        ("latency_ms", "{:.1f} ms"),
+        ("jitter_ms", "±{:.1f}"),
+        ("packet_rate", "{:.0f}/s"),
+    )
+    return " ".join(text.format(measured[name]) for name, text in shown if measured[name] is not None)
 
 
 def _map_cells(row: Row) -> list[object]:

@@ -1,6 +1,7 @@
 """The demo's simulated hosts: real agents (services.agent) on made-up machines, each with its own connection, in one process.
 
     python -m services.ops.demo.fleet --nats URL --count 200 --seed 1 --calm-after 37
+    python -m services.ops.demo.fleet --nats URL --count 500 --steady      fit machines that stay, and no hostile peer
 
 Some leave and come back, some vanish, some cheat in checks, one peer speaks in others' names. After `calm-after` seconds
 nothing more goes wrong, so that the run can end in quiet.
@@ -32,6 +33,8 @@ ARRIVE_S = 4.0
 """Machines come one after the other within this time."""
 STAY_S = {Temper.LEAVER: (8.0, 20.0), Temper.CRASHER: (6.0, 20.0)}
 AWAY_S = (3.0, 8.0)
+REGIONS = [Region(region) for region in REGION_WEIGHTS]
+MADE_MORE = 20
 FAIL_RATIO = 0.01
 """Share of simulated map-servers that fail to start."""
 
@@ -42,6 +45,7 @@ class FleetOptions:
     count: int
     seed: int
     calm_after_s: float
+    steady: bool = False
 
 
 class CheatingAgent(Agent):
@@ -116,15 +120,22 @@ async def vandalise(url: str, fleet: list[Machine], rng: random.Random, calm: as
 async def life(options: FleetOptions) -> int:
     rng = random.Random(options.seed)
     stopped, calm = stop_on_signals(), asyncio.Event()
-    fleet = machines(options.count, [Region(region) for region in REGION_WEIGHTS], rng)
+    fleet = _steady(options.count, rng) if options.steady else machines(options.count, REGIONS, rng)
     guests = [Guest(machine, options, random.Random(f"{options.seed}/{machine.host}"), calm) for machine in fleet]
     asyncio.get_running_loop().call_later(options.calm_after_s, calm.set)
     notify_ready()
     async with asyncio.TaskGroup() as group:
         for guest in guests:
             group.create_task(guest.live(stopped))
-        group.create_task(vandalise(options.url, fleet, rng, calm))
+        if not options.steady:
+            group.create_task(vandalise(options.url, fleet, rng, calm))
     return 0
+
+
+def _steady(count: int, rng: random.Random) -> list[Machine]:
+    """Fit machines that neither leave nor cheat: most that are made are such."""
+    made = machines(2 * count + MADE_MORE, REGIONS, rng)
+    return [machine for machine in made if machine.weakness is None and machine.temper is Temper.STEADY][:count]
 
 
 async def _sleep(seconds: float, unless: asyncio.Event) -> None:
@@ -138,10 +149,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--calm-after", type=float, default=37.0)
+    parser.add_argument("--steady", action="store_true", help="nobody leaves, vanishes, cheats or is unfit")
     given = parser.parse_args(arguments)
     end_with_parent()
     start_logging("fleet", "warning")
-    return run_loop(life(FleetOptions(given.nats, given.count, given.seed, given.calm_after)))
+    return run_loop(life(FleetOptions(given.nats, given.count, given.seed, given.calm_after, given.steady)))
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ from services.ops.audit import Finding
 from services.ops.console import table
 from services.ops.demo.bridge import SimulatedBridge
 from services.ops.demo.options import DemoOptions
+from services.ops.host_view import host_rows
 from services.ops.replay import Log, Report
 from services.ops.stack import Stack
-from services.ops.views import host_rows, map_rows
+from services.ops.views import map_rows
 
 SHOWN = 14
 """Maps in the live table."""
@@ -82,12 +83,13 @@ class Summary:
 
 def live_table(bridge: SimulatedBridge, stack: Stack, settings: Settings, now_ms: int, elapsed_s: float, seconds: int) -> Group:
     """The first act as it happens."""
-    hosts, maps = host_rows(bridge.world, settings, now_ms), map_rows(bridge.world, now_ms)
+    hosts, maps = host_rows(bridge.world, {}, settings, now_ms), map_rows(bridge.world, now_ms)
     states = Counter(row["state"] for row in hosts)
+    up = sum(row["up"] for row in hosts)
     hosted, everyone = bridge.players_on_hosts()
     head = Text.assemble(
         ("Kafra demo ", "bold"),
-        f"{elapsed_s:.0f} of {seconds} s   hosts up {states['up']}, down {states['down']}, "
+        f"{elapsed_s:.0f} of {seconds} s   hosts up {up}, down {states['down']}, "
         f"blacklisted {states['blacklisted']}   players {everyone}, on hosts {hosted}   "
         f"maps on hosts {sum(row['kind'] == 'p2p' for row in maps)} of {len(maps)}",
     )

@@ -1,0 +1,137 @@
+"""What `kafra hosts` shows: states, reasons, what was measured and how long ago."""
+
+from typing import Any
+
+import pytest
+
+from libs.events import Event, Fact, HostId, OpsEnroll, Stream
+from libs.hosting.world import World
+from services.ops.host_view import Heartbeats, Row, host_rows, last_heartbeats
+from tests.unit.builders import T0, Log, assign, ban, drain, host_down, host_up, rules, verdict
+from tests.unit.registry_bench import metrics
+
+NOW_MS = T0 + 60_000
+
+
+def world_of(*events: Event) -> World:
+    world = World()
+    if events:
+        Log(world.apply).say(*events)
+    return world
+
+
+def enrolled(key: str | None, account_id: int = 1) -> OpsEnroll:
+    return OpsEnroll(host=HostId("h1"), at_ms=T0, key=key, account_id=account_id, by="ops")
+
+
+def heartbeat(age_ms: int, host: str = "h1", **values: Any) -> Heartbeats:
+    """Its own clock is an hour ahead; what counts is when it was stored."""
+    return {HostId(host): Fact(Stream.METRICS, 1, metrics(host, **values), NOW_MS - age_ms, None)}
+
+
+def host_row(*events: Event, host: str = "h1", heard: Heartbeats | None = None) -> Row:
+    rows = host_rows(world_of(*events), heard or {}, rules(), NOW_MS)
+    return next(row for row in rows if row["host"] == host)
+
+
+def test_a_host_that_is_up():
+    row = host_row(
+        verdict(trust=0.7, strikes=1),
+        host_up(slots=4, disconnects_ms=[T0 - 4_000_000, T0], ready_maps=["m1"]),
+        assign("m1", "h1", backups=["h2", "h3"]),
+        assign("m2", "h2", backups=["h1"]),
+        assign("m3", "h2", backups=["h3", "h1"]),
+    )
+
+    assert (row["state"], row["up"], row["why"], row["region"]) == ("serving", True, "", "eu")
+    assert (row["serves"], row["backs"]) == (["m1"], ["m2", "m3"])
+    assert (row["used_slots"], row["slots"]) == (2, 4), "its primary and its warm backup; a cold one takes no slot"
+    assert (row["trust"], row["strikes"], row["disconnects_last_hour"]) == (0.7, 1, 1)
+    assert 0 < row["score"] <= 1
+    assert row["ready_maps"] == ["m1"]
+
+
+@pytest.mark.parametrize(
+    ("events", "state", "why"),
+    [
+        ([host_up(), drain()], "draining", "not eligible: draining"),
+        ([host_up(), ban()], "blacklisted", "not eligible: blacklisted"),
+        ([host_up(trust=0.0)], "eligible", "not eligible: untrusted"),
+        ([host_up(reach="none")], "eligible", "not eligible: unreachable"),
+        ([host_up(), host_down(reason="silent", detail="for 2500 ms")], "down", "silent: for 2500 ms"),
+        (
+            [host_up(), verdict(blacklisted_until_ms=NOW_MS + 1), host_down(reason="blacklisted")],
+            "blacklisted",
+            "blacklisted: ",
+        ),
+        ([host_up(), verdict(blacklisted_until_ms=NOW_MS), host_down(reason="blacklisted")], "down", "blacklisted: "),
+        ([verdict()], "new", "never heard"),
+        ([verdict(blacklisted_until_ms=NOW_MS + 1)], "blacklisted", "excluded by a verdict or a ban"),
+        ([enrolled(None)], "new", "removed by the operator"),
+    ],
+)
+def test_why_a_host_is_not_chosen(events: list[Event], state: str, why: str):
+    row = host_row(*events)
+
+    assert (row["state"], row["why"]) == (state, why)
+
+
+def test_a_host_that_is_down_shows_nothing_that_no_longer_holds():
+    row = host_row(host_up(ready_maps=["m1"]), host_down(at_ms=T0 + 5))
+
+    assert (row["score"], row["ready_maps"], row["since_ms"]) == (None, [], T0 + 5)
+
+
+def test_hosts_that_are_up_come_first_and_of_whom_nothing_is_known_are_not_shown():
+    world = world_of(host_up("h3"), host_down("h3"), host_up("h2"), host_up("h1"), drain("ghost"))
+    rows = host_rows(world, {}, rules(), NOW_MS)
+
+    assert [row["host"] for row in rows] == ["h1", "h2", "h3"]
+
+
+def test_what_was_measured_and_how_long_ago():
+    row = host_row(host_up(), heard=heartbeat(1_200, net_mbps=None))
+
+    assert (row["state"], row["measured_age_ms"]) == ("eligible", 1_200)
+    assert (row["measured"]["cpu_ghz"], row["measured"]["net_mbps"]) == (4.0, None)
+    assert "address" not in row["measured"]
+
+
+@pytest.mark.parametrize(
+    ("events", "age_ms", "state"),
+    [
+        ([host_up()], 5_600, "eligible"),
+        ([host_up()], 5_800, "suspect"),
+        ([host_up(), assign("m1", "h1")], 1_100, "serving"),
+        ([host_up(), assign("m1", "h1")], 1_300, "suspect"),
+        ([host_up(), assign("m1", "h2", ["h1"])], 1_300, "suspect"),
+        ([host_up(), host_down()], 90_000, "down"),
+    ],
+)
+def test_a_host_whose_heartbeat_is_overdue_is_suspect(events: list[Event], age_ms: int, state: str):
+    row = host_row(*events, heard=heartbeat(age_ms))
+
+    assert row["state"] == state
+    assert (row["why"] == f"nothing heard for {age_ms} ms") == (state == "suspect")
+
+
+def test_a_host_that_was_never_up_shows_what_it_lacks():
+    row = host_row(heard=heartbeat(100, cpu_cores=2))
+
+    assert (row["state"], row["up"], row["region"]) == ("new", False, "eu")
+    assert row["why"] == "cpu_min_cores: 2, needed at least 4"
+
+
+def test_a_host_of_another_account_shows_both():
+    row = host_row(enrolled("U" + "A" * 55, 7), heard=heartbeat(100, account_id=8))
+
+    assert row["why"] == "enrolled for account 7, says 8"
+
+
+def test_of_each_host_the_last_heartbeat_counts():
+    facts = [Fact(Stream.METRICS, seq, metrics(host, seq=seq), seq, None) for seq, host in ((1, "a"), (2, "b"), (3, "a"))]
+
+    assert {host: fact.seq for host, fact in last_heartbeats([*facts, Fact(Stream.METRICS, 4, None, 4, None)]).items()} == {
+        "a": 3,
+        "b": 2,
+    }

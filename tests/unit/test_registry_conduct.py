@@ -1,0 +1,403 @@
+"""services/registry: hosts that speak wrongly – too often, with two voices, for another's account, by a clock that is off."""
+
+import random
+from typing import Any
+
+import pytest
+
+from libs.events import HostId, OpsAlert, OpsEnroll
+from tests.unit.builders import T0, assign
+from tests.unit.registry_bench import BUSY_MS, IDLE_MS, IDLE_SILENCE_MS, STEP_MS, SUSPICION_MS, Bench, metrics, report
+
+HOUR_MS = 3_600_000
+KEY, OTHER_KEY = "U" + "A" * 55, "U" + "B" * 55
+
+
+def alerts(bench: Bench) -> list[str]:
+    return [event.what for event in bench.said if isinstance(event, OpsAlert)]
+
+
+def notes(bench: Bench) -> str:
+    return " ".join(bench.orders[-1].notes)
+
+
+def enroll(bench: Bench, key: str | None = KEY, account_id: int = 1, host: str = "h1") -> None:
+    bench.log.say(OpsEnroll(host=HostId(host), at_ms=T0, key=key, account_id=account_id, by="ops"))
+    bench.step()
+
+
+# Clocks.
+
+
+@pytest.mark.parametrize("off_ms", [-HOUR_MS, HOUR_MS, -T0])
+def test_a_host_whose_clock_is_off_is_judged_as_any_other(off_ms: int) -> None:
+    bench = Bench()
+    for _ in range(10):
+        bench.beat(at_ms=bench.now_ms + off_ms)
+        bench.wait(BUSY_MS)
+    heard_ms = bench.now_ms - BUSY_MS
+    assert len(bench.ups) == 1
+    assert bench.ups[0].at_ms == T0, "the registry's clock"
+
+    bench.wait(IDLE_SILENCE_MS)
+
+    assert [down.disconnects_ms for down in bench.downs] == [[bench.downs[0].at_ms]]
+    assert bench.downs[0].at_ms - heard_ms <= IDLE_SILENCE_MS
+
+
+def test_a_clock_that_runs_backwards_changes_nothing() -> None:
+    bench = Bench()
+
+    for number in range(20):
+        bench.beat(at_ms=T0 - number * HOUR_MS // 60)
+        bench.wait(BUSY_MS)
+
+    assert len(bench.ups) == 1
+    assert bench.downs == []
+    assert alerts(bench) == []
+
+
+# Numbers that go back.
+
+
+def test_an_agent_that_starts_again_counts_at_once() -> None:
+    bench = Bench()
+    bench.beat_for(20 * BUSY_MS, "h1", region="eu")
+
+    bench.beat(seq=1, region="us")
+
+    assert bench.ups[-1].region == "us"
+    assert alerts(bench) == []
+
+
+def test_a_heartbeat_that_comes_again_is_no_sign_of_life() -> None:
+    bench = Bench()
+    bench.beat_for(20 * BUSY_MS, "h1")
+    heard_ms = bench.now_ms - BUSY_MS
+
+    for _ in range(int(IDLE_SILENCE_MS / BUSY_MS) + 1):
+        bench.beat(seq=20)
+        bench.wait(BUSY_MS)
+
+    assert [down.reason for down in bench.downs] == ["silent"]
+    assert bench.downs[0].at_ms - heard_ms <= IDLE_SILENCE_MS
+
+
+def test_an_old_message_among_new_ones_takes_nothing_over() -> None:
+    bench = Bench()
+    bench.connection(True)
+    bench.beat_for(100 * BUSY_MS, "h1", region="eu")
+
+    bench.beat(seq=5, at_ms=1, region="us")
+    bench.beat_for(20 * BUSY_MS, "h1", region="eu")
+
+    assert [up.region for up in bench.ups] == ["eu", "us", "eu"], "it may have been a new agent; the next word shows it was not"
+    assert bench.downs == []
+    assert "doubled" not in alerts(bench)
+
+
+def test_heartbeats_that_got_lost_are_no_new_agent() -> None:
+    bench = Bench()
+    bench.beat_for(5 * BUSY_MS, "h1")
+
+    bench.seqs["h1"] += 5_000
+    bench.beat_for(5 * BUSY_MS, "h1")
+    bench.beat(seq=bench.seqs["h1"] - 5_004, region="us")  # what was lost comes at last
+
+    assert "doubled" not in alerts(bench)
+
+
+# Two agents with one identity.
+
+
+def two(bench: Bench, older: int, newer: int, beats: int = 10) -> None:
+    """Two agents speak by turns, each with its own numbers and region."""
+    for number in range(beats):
+        bench.beat(seq=older + number, at_ms=number, region="old")
+        bench.wait(BUSY_MS // 2)
+        bench.beat(seq=newer + number, at_ms=number, region="new")
+        bench.wait(BUSY_MS // 2)
+
+
+@pytest.mark.parametrize(
+    ("older", "newer", "told"),
+    [(1_000, 1, True), (1_000, 2_000, True), (40, 3, True), (1_000, 1, False), (40, 3, False)],
+)
+def test_of_two_agents_the_newer_counts_and_they_are_told(older: int, newer: int, told: bool) -> None:
+    """told: the server told of both connections; without, only numbers that go back tell them apart."""
+    bench = Bench()
+    if told:
+        bench.connection(True, number=1)
+    for number in range(5):
+        bench.beat(seq=older - 5 + number, at_ms=number, region="old")
+        bench.wait(BUSY_MS)
+
+    if told:
+        bench.connection(True, number=2)
+    two(bench, older, newer)
+
+    regions = [up.region for up in bench.ups]
+    assert regions[0] == "old"
+    assert regions[-1] == "new"
+    assert len(regions) <= 4, "it does not go to and fro"
+    assert bench.registry.world.host(HostId("h1")).up.region == "new"
+    assert "two agents" in notes(bench)
+    assert alerts(bench).count("doubled") == 1
+    assert bench.downs == []
+
+
+def test_the_older_agent_keeps_no_dead_newer_one_alive() -> None:
+    bench = Bench()
+    bench.beat_for(10 * BUSY_MS, "h1", region="old")
+    two(bench, 11, 1)
+
+    for number in range(10):
+        bench.beat(seq=21 + number, at_ms=number, region="old")
+        bench.wait(BUSY_MS)
+
+    assert [down.reason for down in bench.downs] == ["silent"]
+
+
+def test_when_the_newer_goes_the_older_counts_again() -> None:
+    bench = Bench()
+    bench.connection(True, number=1)
+    bench.beat_for(10 * BUSY_MS, "h1", region="old")
+    bench.connection(True, number=2)
+    two(bench, 11, 1)
+
+    bench.connection(False, number=2)
+    bench.beat(seq=21, region="old")
+    bench.beat_for(IDLE_SILENCE_MS, "h1", region="old")
+
+    assert bench.ups[-1].region == "old"
+    assert bench.downs == []
+
+
+def test_one_agent_with_two_connections_is_one_agent() -> None:
+    """The server still waits for the end of the old one: the address changed, or the machine slept."""
+    bench = Bench()
+    bench.connection(True, number=1)
+    bench.beat_for(5 * BUSY_MS, "h1")
+
+    bench.connection(True, number=2)
+    bench.beat_for(20 * BUSY_MS, "h1")
+    bench.connection(False, number=1)
+    bench.beat_for(5 * BUSY_MS, "h1")
+
+    assert alerts(bench) == []
+    assert bench.downs == []
+    assert len(bench.ups) == 1
+
+
+# Flooding.
+
+
+def flood(bench: Bench, duration_ms: int, every_ms: int = 2) -> None:
+    end_ms = bench.now_ms + duration_ms
+    while bench.now_ms < end_ms:
+        for _ in range(10):
+            bench.beat()
+        bench.wait(10 * every_ms)
+
+
+def test_who_floods_is_told_then_out_and_back_when_he_has_kept_still() -> None:
+    bench = Bench()
+    bench.beat()
+
+    flood(bench, 1_000)
+    assert "too many heartbeats" in notes(bench)
+    assert bench.downs == []
+    flood(bench, 6_000)
+    assert [(down.reason, "too many heartbeats" in down.detail) for down in bench.downs] == [("unfit", True)]
+    assert bench.downs[0].disconnects_ms == []
+    assert alerts(bench).count("flooding") == 1
+    bench.beat_for(50_000, "h1")
+    assert len(bench.ups) == 1
+    bench.beat_for(12_000, "h1")
+
+    assert len(bench.ups) == 2
+    assert notes(bench) == ""
+
+
+def test_a_flood_costs_no_more_than_the_rate() -> None:
+    bench = Bench()
+    judged = len(bench.said) + len(bench.written)
+
+    flood(bench, 3_000, every_ms=1)
+
+    assert len(bench.said) + len(bench.written) - judged < 20
+
+
+def test_many_map_servers_that_change_state_at_once_are_no_flood() -> None:
+    bench = Bench()
+    bench.beat_for(4 * BUSY_MS, "h1")
+
+    for _ in range(32):
+        bench.beat()
+
+    assert "too many" not in notes(bench)
+
+
+def test_one_host_that_floods_hides_no_other() -> None:
+    bench = Bench()
+    for _ in range(100):
+        for _ in range(10):
+            bench.beat("loud")
+        bench.beat("calm")
+        bench.wait(100)
+
+    assert [down.host for down in bench.downs] == ["loud"]
+
+
+# Whose it is.
+
+
+def test_a_host_that_says_another_account_than_it_is_enrolled_for_is_not_up() -> None:
+    bench = Bench()
+    enroll(bench, account_id=7)
+
+    bench.beat(account_id=8)
+    assert bench.ups == []
+    assert "account 7" in notes(bench)
+    assert alerts(bench) == ["account"]
+    bench.beat(account_id=7)
+
+    assert [up.account_id for up in bench.ups] == [7]
+
+
+def test_a_host_that_changes_its_account_is_down_and_one_that_is_removed_too() -> None:
+    bench = Bench()
+    enroll(bench, account_id=7)
+    bench.beat(account_id=7)
+
+    bench.beat(account_id=8)
+    bench.beat(account_id=7)
+    enroll(bench, key=None)
+
+    assert [(down.reason, down.disconnects_ms) for down in bench.downs] == [("unfit", []), ("unfit", [])]
+    assert "removed" in bench.downs[1].detail
+
+
+def test_the_end_of_a_connection_counts_for_whom_the_key_is_bound_to_whatever_it_is_called() -> None:
+    bench = Bench()
+    enroll(bench)
+    enroll(bench, OTHER_KEY, host="h2")
+    bench.beat_for(3 * IDLE_MS, "h1", "h2", every_ms=IDLE_MS)
+    bench.connection(True, "h2", user=KEY, number=1)
+    bench.connection(True, "h2", user=OTHER_KEY, number=2)
+
+    bench.connection(False, "h2", user=KEY, number=1)
+    bench.wait(SUSPICION_MS + STEP_MS)
+
+    assert [down.host for down in bench.downs] == ["h1"]
+
+
+def test_of_an_unknown_user_no_name_is_believed() -> None:
+    bench = Bench()
+    bench.beat_for(3 * IDLE_MS, "h1", every_ms=IDLE_MS)
+    bench.connection(True, "h1", user="somebody", number=1)
+
+    bench.connection(False, "h1", user="somebody", number=1)
+    bench.wait(SUSPICION_MS + STEP_MS)
+
+    assert bench.downs == []
+
+
+# Flapping.
+
+
+def test_who_goes_too_often_is_kept_out_and_the_count_outlives_the_registry() -> None:
+    bench = Bench(host_requirements={"max_disconnects_per_hour": 1})
+    bench.connection(True, number=0)
+    for number in range(2):
+        bench.beat_for(2 * IDLE_MS, "h1", every_ms=IDLE_MS)
+        bench.connection(False, number=number)
+        bench.wait(2 * IDLE_SILENCE_MS)
+        bench.connection(True, number=number + 1)
+    assert [down.reason for down in bench.downs] == ["lost", "lost"]
+    stability = [up.disconnects_ms for up in bench.ups]
+    assert list(map(len, stability)) == [0, 1]
+
+    fresh = Bench(host_requirements={"max_disconnects_per_hour": 1})
+    fresh.now_ms = bench.now_ms
+    for fact in bench.log.last_per_subject():
+        fresh.log.say(fact.event)
+    fresh.beat_for(2 * IDLE_MS, "h1")
+    assert fresh.ups == []
+    assert "max_disconnects_per_hour: 2" in notes(fresh)
+    fresh.now_ms += HOUR_MS
+    fresh.beat_for(2 * IDLE_MS, "h1")
+
+    assert len(fresh.ups) == 1
+
+
+# What is said again, and what is not.
+
+
+def test_ten_thousand_steady_hosts_say_nothing_new_in_a_minute() -> None:
+    """Many of them just at a gate."""
+    rng = random.Random(4)
+    bench = Bench(monitoring={"heartbeat_idle_ms": 5_000, "heartbeat_busy_ms": BUSY_MS})
+    machines: list[dict[str, Any]] = [
+        {
+            "cpu_ghz": rng.choice((3.0, rng.uniform(3.0, 5.0))),
+            "cpu_cores": rng.choice((4, 6, 8, 12, 16)),
+            "free_ram_mb": rng.choice((8_192.0, rng.uniform(8_192, 40_000))),
+            "net_mbps": rng.choice((100.0, rng.uniform(100, 1_000))),
+            "latency_ms": rng.choice((30.0, rng.uniform(2, 30))),
+            "jitter_ms": rng.choice((15.0, rng.uniform(0.5, 15))),
+            "packet_rate": rng.uniform(100, 3_000),
+            "region_rtt_ms": {"eu": rng.uniform(2, 60), "us": rng.uniform(60, 160)},
+        }
+        for _ in range(10_000)
+    ]
+
+    def noisy(machine: dict[str, Any]) -> dict[str, Any]:
+        """Clock and throughput within 1 %, memory within 2 %, times within 3 %: as a machine left alone measures."""
+        near = lambda value, share: value * rng.uniform(1 - share, 1 + share)  # noqa: E731 - reads as a word below
+        return machine | {
+            "cpu_ghz": near(machine["cpu_ghz"], 0.01),
+            "free_ram_mb": near(machine["free_ram_mb"], 0.02),
+            "net_mbps": near(machine["net_mbps"], 0.01),
+            "latency_ms": near(machine["latency_ms"], 0.03),
+            "jitter_ms": near(machine["jitter_ms"], 0.03),
+            "packet_rate": near(machine["packet_rate"], 0.01),
+            "region_rtt_ms": {region: near(ms, 0.03) for region, ms in machine["region_rtt_ms"].items()},
+        }
+
+    for number, machine in enumerate(machines):
+        bench.registry.on_heard(metrics(f"h{number}", seq=1, **machine), bench.now_ms)
+    bench.wait(5_000)
+    assert len(bench.ups) == len(bench.written) == 10_000
+    for beat in range(60_000 // 5_000):
+        for number, machine in enumerate(machines):
+            bench.registry.on_heard(metrics(f"h{number}", seq=2 + beat, **noisy(machine)), bench.now_ms)
+        bench.wait(5_000)
+
+    assert [write.event for write in bench.written[10_000:]] == []
+
+
+def test_a_gate_is_crossed_with_five_percent_to_spare() -> None:
+    bench = Bench()
+    bench.beat(net_mbps=100.0)
+
+    for net_mbps in (99.0, 96.0, 95.1, 100.0, 95.1):
+        bench.beat(net_mbps=net_mbps)
+    assert bench.downs == []
+    bench.beat(net_mbps=94.9)
+    bench.beat(net_mbps=99.9)
+
+    assert len(bench.ups) == 1
+    assert len(bench.downs) == 1
+
+
+def test_a_host_that_serves_is_ordered_to_beat_fast_and_one_that_does_not_slowly() -> None:
+    bench = Bench()
+    bench.beat()
+    assert bench.orders[-1].interval_ms == IDLE_MS
+
+    bench.log.say(assign("m1", "h1"))
+    bench.step()
+    bench.beat(maps={"m1": report()})
+
+    assert bench.orders[-1].interval_ms == BUSY_MS

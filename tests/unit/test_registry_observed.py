@@ -1,0 +1,215 @@
+"""services/registry/observed: of claimed and observed the larger; echoes few, spread, and never in two minds."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from libs.events import CheckKind, HostCheck, HostId, HostRtt, Region
+from services.registry.observed import (
+    ECHO_EVERY_MS,
+    ECHO_FIRST_MS,
+    ECHO_MS,
+    ECHO_UNANSWERED_MS,
+    ECHOES,
+    IN_FLIGHT_MAX,
+    REGIONS_MAX,
+    RTT_KEPT_MS,
+    Observed,
+)
+from tests.unit.builders import EU, T0, US, spec
+
+H1 = HostId("h1")
+
+
+def rtt(p50_ms: float, region: str = EU, host: str = "h1") -> HostRtt:
+    return HostRtt(host=HostId(host), at_ms=T0, region=Region(region), p50_ms=p50_ms, p95_ms=2 * p50_ms)
+
+
+def met(*hosts: str) -> Observed:
+    observed = Observed()
+    for host in hosts or ("h1",):
+        observed.meet(HostId(host), T0)
+    return observed
+
+
+def echoed(observed: Observed, *round_trips_ms: int, from_ms: int = T0) -> int:
+    """Each asked when it is due, answered after so long; returns when the last was."""
+    now_ms = from_ms
+    for round_trip_ms in round_trips_ms:
+        check, now_ms = _next(observed, now_ms)
+        now_ms += round_trip_ms
+        observed.on_echo(check, True, now_ms)
+    return now_ms
+
+
+def _next(observed: Observed, now_ms: int) -> tuple[HostCheck, int]:
+    for waited_ms in range(0, 10 * ECHO_MS, 100):
+        if checks := list(observed.echoes(now_ms + waited_ms)):
+            return checks[0], now_ms + waited_ms
+    raise AssertionError("nobody is asked")
+
+
+# Relays.
+
+
+@pytest.mark.parametrize(("claimed_ms", "timed_ms", "counts_ms"), [(15.0, 40.0, 40.0), (40.0, 15.0, 40.0)])
+def test_of_claimed_and_timed_by_the_relay_the_larger_counts(claimed_ms: float, timed_ms: float, counts_ms: float) -> None:
+    observed = met()
+
+    assert observed.on_rtt(rtt(timed_ms), T0)
+
+    seen = observed.spec(H1, spec(region_rtt_ms={EU: claimed_ms, US: 9.0}), T0)
+    assert seen.region_rtt_ms == {EU: counts_ms, US: 9.0}
+
+
+def test_a_region_the_host_says_nothing_of_counts_as_timed() -> None:
+    observed = met()
+
+    observed.on_rtt(rtt(33.0), T0)
+
+    assert observed.spec(H1, spec(region_rtt_ms={}), T0).region_rtt_ms == {EU: 33.0}
+
+
+def test_the_relays_newest_word_counts_and_lapses_when_it_says_no_more() -> None:
+    observed = met()
+    observed.on_rtt(rtt(80.0), T0)
+    observed.on_rtt(rtt(60.0), T0 + 1_000)
+
+    during = observed.spec(H1, spec(), T0 + 1_000 + RTT_KEPT_MS)
+    after = observed.spec(H1, spec(), T0 + 1_001 + RTT_KEPT_MS)
+
+    assert (during.region_rtt_ms[EU], after.region_rtt_ms[EU]) == (60.0, 15.0)
+
+
+def test_what_is_timed_of_a_host_that_never_beat_is_not_kept() -> None:
+    observed = met()
+
+    assert not observed.on_rtt(rtt(80.0, host="h2"), T0)
+    observed.meet(HostId("h2"), T0)
+
+    assert observed.spec(HostId("h2"), spec(), T0).region_rtt_ms[EU] == 15.0
+
+
+def test_claims_for_made_up_regions_cannot_crowd_out_what_was_timed() -> None:
+    observed = met()
+    observed.on_rtt(rtt(80.0), T0)
+
+    seen = observed.spec(H1, spec(region_rtt_ms={Region(f"x{n}"): 1.0 for n in range(REGIONS_MAX)}), T0)
+
+    assert len(seen.region_rtt_ms) == REGIONS_MAX
+    assert seen.region_rtt_ms[EU] == 80.0
+
+
+# Echoes.
+
+
+def test_of_claimed_and_echoed_the_larger_counts_once_there_are_enough_echoes() -> None:
+    observed = met()
+
+    now_ms = echoed(observed, 70, 50)
+    few = observed.spec(H1, spec(latency_ms=8.0), now_ms).latency_ms
+    now_ms = echoed(observed, 90, from_ms=now_ms)
+    enough = observed.spec(H1, spec(latency_ms=8.0), now_ms).latency_ms
+
+    assert (few, enough) == (8.0, 50.0)
+    assert observed.spec(H1, spec(latency_ms=66.0), now_ms).latency_ms == 66.0
+
+
+def test_what_waited_in_our_own_process_is_not_held_against_a_host() -> None:
+    observed = met()
+
+    now_ms = echoed(observed, 900, 4, 700, 800)
+
+    assert observed.spec(H1, spec(latency_ms=8.0), now_ms).latency_ms == 8.0
+
+
+def test_a_way_that_became_long_is_found_out_after_as_many_echoes_as_count() -> None:
+    observed = met()
+    now_ms = echoed(observed, 5, 5, 5)
+
+    now_ms = echoed(observed, *[120] * ECHOES, from_ms=now_ms)
+
+    assert observed.spec(H1, spec(latency_ms=8.0), now_ms).latency_ms == 120.0
+
+
+def test_an_echo_is_a_check_like_the_validators_and_no_two_are_alike() -> None:
+    observed = met("h1", "h2", "h3")
+
+    checks = list(observed.echoes(T0 + ECHO_EVERY_MS * 3))
+
+    assert {check.kind for check in checks} == {CheckKind.PRESENCE}
+    assert len({check.nonce for check in checks}) == len(checks) == 3
+
+
+def test_a_host_is_asked_quickly_at_first_and_then_seldom() -> None:
+    observed = met()
+    asked_ms = []
+    now_ms = T0
+    for _ in range(5):
+        check, now_ms = _next(observed, now_ms)
+        asked_ms.append(now_ms)
+        observed.on_echo(check, True, now_ms)
+
+    waits_ms = [later - earlier for earlier, later in pairwise(asked_ms)]
+
+    assert waits_ms == [ECHO_FIRST_MS, ECHO_FIRST_MS, ECHO_MS, ECHO_MS]
+
+
+def test_a_way_that_is_worse_than_claimed_is_asked_quickly_until_it_is_better_again() -> None:
+    observed = met()
+    now_ms = echoed(observed, 90, 90, 90)
+    assert observed.spec(H1, spec(latency_ms=8.0), now_ms).latency_ms == 90.0
+    now_ms = echoed(observed, 90, from_ms=now_ms)  # asked for before it was known to be worse
+
+    after_ms = echoed(observed, 5, from_ms=now_ms)
+
+    assert after_ms - now_ms <= ECHO_FIRST_MS + 100
+    assert observed.spec(H1, spec(latency_ms=8.0), after_ms).latency_ms == 8.0
+
+
+def test_whoever_does_not_answer_is_asked_again_much_later_and_keeps_what_is_known() -> None:
+    observed = met()
+    now_ms = echoed(observed, 50, 50, 50)
+    check, now_ms = _next(observed, now_ms)
+
+    observed.on_echo(check, False, now_ms)
+
+    assert list(observed.echoes(now_ms + ECHO_UNANSWERED_MS - 1)) == []
+    assert len(list(observed.echoes(now_ms + ECHO_UNANSWERED_MS))) == 1
+    assert observed.spec(H1, spec(latency_ms=8.0), now_ms).latency_ms == 50.0
+
+
+def test_ten_thousand_hosts_at_once_are_asked_a_hundred_a_second() -> None:
+    observed = met(*(f"h{number}" for number in range(10_000)))
+
+    asked = sum(1 for _ in _answered_for(observed, 5_000))
+
+    assert 490 <= asked <= 520
+
+
+def _answered_for(observed: Observed, duration_ms: int) -> Iterator[HostCheck]:
+    for now_ms in range(T0, T0 + duration_ms, 5):
+        for check in list(observed.echoes(now_ms)):
+            observed.on_echo(check, True, now_ms + 1)
+            yield check
+
+
+def test_with_nobody_answering_only_so_many_are_on_their_way() -> None:
+    observed = met(*(f"h{number}" for number in range(1_000)))
+
+    asked = [check for now_ms in range(T0, T0 + 20_000, 50) for check in observed.echoes(now_ms)]
+
+    assert len(asked) == IN_FLIGHT_MAX
+
+
+def test_a_forgotten_host_is_asked_no_more_and_a_late_answer_harms_nobody() -> None:
+    observed = met()
+    check, now_ms = _next(observed, T0)
+    observed.forget(H1)
+
+    observed.on_echo(check, True, now_ms + 5)
+    observed.meet(H1, now_ms + 10)
+    again = list(observed.echoes(now_ms + 20))
+
+    assert [check.host for check in again] == [H1]
