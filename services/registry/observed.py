@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from math import inf
 
 import msgspec
 
@@ -31,6 +32,10 @@ ECHO_EVERY_MS = 10
 """Of all hosts together, so that 10,000 cost as little as 1,500: the interval of each grows."""
 ECHO_BURST_MS = 100
 """So much of the time in which nobody was asked may be made up at once."""
+LATE_MS = 15
+"""An echo that took so much longer than the host claims is late."""
+LATE_SHARE, LATE_MIN = 0.3, 4
+"""When so many hosts' newest echoes are late it is ours or the bus's doing: until that has passed none of them counts."""
 IN_FLIGHT_MAX = 64
 """The shell allows 256."""
 
@@ -38,12 +43,15 @@ IN_FLIGHT_MAX = 64
 @dataclass(slots=True, eq=False)
 class Way:
     """To one host. relays: region -> p50 ms as timed, and when it was said. echoes_ms: newest last. echo_ms: what counts of
-    them, 0 while that is not known. worse: than claimed. asked_ms: of the echo on its way."""
+    them, 0 while that is not known. worse: than claimed. late: the newest echo; None: none came yet. asked_ms: of the echo on
+    its way."""
 
     relays: dict[Region, tuple[float, int]] = field(default_factory=dict)
     echoes_ms: list[int] = field(default_factory=list)
     echo_ms: float = 0
+    claimed_ms: float = inf
     worse: bool = False
+    late: bool | None = None
     asked_ms: int = 0
     due_ms: int = 0
 
@@ -54,6 +62,7 @@ class Observed:
     def __init__(self) -> None:
         self._ways: dict[HostId, Way] = {}
         self._due: list[tuple[int, HostId]] = []
+        self._answered = self._late = 0
         self._in_flight = 0
         self._free_ms = 0
         self._number = 0
@@ -65,7 +74,9 @@ class Observed:
             self._ask_at(host, now_ms)
 
     def forget(self, host: HostId) -> None:
-        self._ways.pop(host, None)
+        if (way := self._ways.pop(host, None)) is not None and way.late is not None:
+            self._answered -= 1
+            self._late -= way.late
 
     def on_rtt(self, rtt: HostRtt, now_ms: int) -> bool:
         """Whether it is about a host we know."""
@@ -81,6 +92,7 @@ class Observed:
             return claimed
         if way.relays:
             claimed = msgspec.structs.replace(claimed, region_rtt_ms=_larger(way, claimed.region_rtt_ms, now_ms))
+        way.claimed_ms = claimed.latency_ms
         way.worse = way.echo_ms > claimed.latency_ms
         if way.worse:
             claimed = msgspec.structs.replace(claimed, latency_ms=way.echo_ms)
@@ -108,7 +120,7 @@ class Observed:
             return False
         before_ms = way.echo_ms
         if answered:
-            way.echoes_ms = [*way.echoes_ms[1 - ECHOES :], now_ms - check.at_ms]
+            self._count(way, now_ms - check.at_ms)
             known = len(way.echoes_ms) >= ECHOES_MIN
             way.echo_ms = min(way.echoes_ms) if known else 0
             wait_ms = ECHO_MS if known and not way.worse else ECHO_FIRST_MS
@@ -116,6 +128,14 @@ class Observed:
             wait_ms = ECHO_UNANSWERED_MS
         self._ask_at(check.host, now_ms + wait_ms)
         return way.echo_ms != before_ms
+
+    def _count(self, way: Way, echo_ms: int) -> None:
+        self._answered += way.late is None
+        self._late -= bool(way.late)
+        way.late = echo_ms > way.claimed_ms + LATE_MS
+        self._late += way.late
+        if self._late < LATE_MIN or self._late <= LATE_SHARE * self._answered:
+            way.echoes_ms = [*way.echoes_ms[1 - ECHOES :], echo_ms]
 
     def _ask_at(self, host: HostId, due_ms: int) -> None:
         self._ways[host].due_ms = due_ms

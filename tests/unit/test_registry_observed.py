@@ -133,6 +133,52 @@ def test_a_way_that_became_long_is_found_out_after_as_many_echoes_as_count() -> 
     assert observed.spec(H1, spec(latency_ms=8.0), now_ms).latency_ms == 120.0
 
 
+def _all_echoed(observed: Observed, round_trips_ms: dict[str, int], rounds: int, from_ms: int = T0) -> int:
+    """Every host is asked and judged so often; returns when."""
+    now_ms, left = from_ms, dict.fromkeys(round_trips_ms, rounds)
+    while any(left.values()):
+        now_ms += 50
+        for check in list(observed.echoes(now_ms)):
+            observed.spec(check.host, spec(latency_ms=8.0), now_ms)
+            observed.on_echo(check, True, now_ms + round_trips_ms[check.host])
+            left[check.host] = max(0, left[check.host] - 1)
+    return now_ms
+
+
+def _latencies(observed: Observed, *hosts: str) -> set[float]:
+    return {observed.spec(HostId(host), spec(latency_ms=8.0), T0).latency_ms for host in hosts}
+
+
+def test_when_many_are_late_at_once_it_is_our_own_doing_and_nobody_is_accused() -> None:
+    hosts = [f"h{number}" for number in range(20)]
+    observed = met(*hosts)
+    now_ms = _all_echoed(observed, dict.fromkeys(hosts, 5), 5)
+
+    now_ms = _all_echoed(observed, dict.fromkeys(hosts, 300), 8, from_ms=now_ms)
+
+    assert _latencies(observed, *hosts) == {8.0}
+
+
+def test_a_few_who_are_late_among_many_are_found_out_also_after_we_were_late_ourselves() -> None:
+    hosts = [f"h{number}" for number in range(20)]
+    liars = hosts[:3]
+    observed = met(*hosts)
+    now_ms = _all_echoed(observed, dict.fromkeys(hosts, 300), 3)
+
+    _all_echoed(observed, {host: 300 if host in liars else 5 for host in hosts}, 8, from_ms=now_ms)
+
+    assert _latencies(observed, *liars) == {300.0}
+    assert _latencies(observed, *hosts[3:]) == {8.0}
+
+
+def test_in_a_small_fleet_liars_are_found_out_though_they_are_all_there_is() -> None:
+    observed = met("h1", "h2", "h3")
+
+    _all_echoed(observed, {"h1": 300, "h2": 300, "h3": 300}, 5)
+
+    assert _latencies(observed, "h1", "h2", "h3") == {300.0}
+
+
 def test_an_echo_is_a_check_like_the_validators_and_no_two_are_alike() -> None:
     observed = met("h1", "h2", "h3")
 
