@@ -41,6 +41,7 @@ class Relays:
                 del self._hellos[old]
         self._hellos[peer] = hello
         self._orphans.pop(hello.relay, None)
+        self._state.away.discard(hello.relay)
         for placed in hello.players:
             self._returning.restore(peer, hello.relay, hello.region, placed)
         entering = {player.conn for player in self._state.players if is_entering(player)}
@@ -54,6 +55,7 @@ class Relays:
         """Its players play on; it has a while to come back."""
         if (hello := self._hellos.pop(peer, None)) is not None:
             self._orphans[hello.relay] = self._state.now_ms
+            self._state.away.add(hello.relay)
 
     def says(self, peer: int, message: RelaySays) -> None:
         if (hello := self._hellos.get(peer)) is None or isinstance(message, RelayHello):
@@ -68,6 +70,7 @@ class Relays:
         for relay, since_ms in list(self._orphans.items()):
             if self._state.now_ms - since_ms > self._state.rules.hold_ms:
                 del self._orphans[relay]
+                self._state.away.discard(relay)
                 self._close_all(relay, frozenset())
 
     def _close_all(self, relay: str, but: Set[int]) -> None:

@@ -60,10 +60,18 @@ class Returning:
             self._placing.place(player)
         elif player.phase in (Phase.HOLDING, Phase.HELD):
             self._state.tell(player, Hold(conn=player.conn))
-        elif player.phase is Phase.PLAYING and player.switch == placed.switch:
+        elif player.phase is Phase.PLACING and _is_there(player, placed):
+            player.attempts = 0
+            self._state.enter_phase(player, Phase.PLAYING)
+        if player.phase is Phase.PLAYING and player.switch == placed.switch:
             player.map, player.x, player.y = placed.map.encode("ascii", "replace"), placed.x, placed.y
             self._said.at(player)
             self._state.done.append(player)
+
+
+def _is_there(player: Player, placed: Placed) -> bool:
+    """The relay placed him where it was told, while it could not say so."""
+    return player.owner is not None and (player.switch, player.owner.server) == (placed.switch, placed.server)
 
 
 def adopt(state: State, player: Player, node: Node) -> bool:

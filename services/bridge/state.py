@@ -50,6 +50,7 @@ class State:
     left_out: hosts that get no map for a while, whatever the log says, because their saves cannot be checked or players do not
     get in -> until when.
     spent: map -> the tenure in which it went to the VPS although a host was chosen: that host does not get it again.
+    away: relays whose connection is lost and who may come back.
     done: players whose move came to an end, or who may have to move; taken by the core after each input.
     busy: players not simply playing, by character. ids: 32 random bits each."""
 
@@ -63,6 +64,7 @@ class State:
     lost: dict[bytes, int] = field(default_factory=dict)
     left_out: dict[HostId, int] = field(default_factory=dict)
     spent: dict[bytes, int] = field(default_factory=dict)
+    away: set[str] = field(default_factory=set)
     busy: dict[int, Player] = field(default_factory=dict)
     done: list[Player] = field(default_factory=list)
     recovering: bool = True

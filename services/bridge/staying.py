@@ -105,7 +105,7 @@ class Staying:
                 player.expected = None
                 self._changing.cut_off(player)
         elif player.phase is Phase.PLACING:
-            if waited_ms > ENTER_MS:
+            if waited_ms > ENTER_MS and player.relay not in state.away:  # it may have placed him, and cannot say so
                 self._changing.fail(player)
         elif player.phase is Phase.HOLDING and player.dismissed is not None:
             if waited_ms > DISMISSED_MS:

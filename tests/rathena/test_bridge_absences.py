@@ -4,16 +4,19 @@ from pathlib import Path
 
 from libs.events import Fact, MapMoved, Stream
 from libs.hosting.effects import Append
-from libs.link.messages import Closed, Hold
-from libs.rathena.inter_chars import ChangeMapServer, ChangeMapServerAck, CharOffline
+from libs.link.messages import Closed, Hold, Placed, Serve
+from libs.rathena.client import Enter
+from libs.rathena.inter_chars import AuthRequest, ChangeMapServer, ChangeMapServerAck, CharOffline
 from libs.rathena.inter_link import RegisterUsers, TotalUsers
 from libs.rathena.inter_saves import SaveChar
 from services.bridge import memory
 from services.bridge.effects import Cut, Up
+from services.bridge.players import Phase
 from tests.rathena.bridge_game import (
     CORE,
     FALLBACK,
     HOST,
+    RELAY,
     RULES,
     Game,
     answered,
@@ -211,3 +214,24 @@ def test_a_map_that_went_to_the_vps_stays_there_over_a_restart_of_the_bridge(tmp
     assert after.bridge.state.serving[b"moc_fild01"].is_vps
     after.bridge.on_fact(Fact(Stream.ASSIGNMENTS, 2, assign("moc_fild01", "h1")), after.now_ms)
     assert after.bridge.state.serving[b"moc_fild01"].host == "h1"
+
+
+def test_who_was_placed_while_his_relay_could_not_say_so_stays_where_he_is() -> None:
+    game = Game()
+    game.hello()
+    game.arrive()
+    (serve,) = game.told(Serve)
+    assert isinstance(serve, Serve)
+    game.bridge.relay_lost(RELAY, game.now_ms)
+    shown = Enter.unpack(serve.enter).login_id1
+    game.say(CORE, AuthRequest(account_id=ACCOUNT + 1, char_id=CHAR + 1, login_id1=shown, sex=0, client_ip=RULES.front_ip))
+
+    game.wait(5_000)
+    ids = {"account_id": ACCOUNT + 1, "char_id": CHAR + 1, "login_id1": 7, "login_id2": 8}
+    game.hello(Placed(conn=1, switch=serve.switch, **ids, server="core", tenure=0, map="prt_fild08", x=1, y=1))
+    game.wait(5_000)
+
+    player = game.bridge.state.players.by_char[CHAR + 1]
+    assert (player.phase, player.owner and player.owner.server) == (Phase.PLAYING, "core")
+    assert not game.ups(ChangeMapServer)
+    assert len(game.told(Serve)) == 1
