@@ -38,14 +38,15 @@ class Changing:
         player.bound = player.auth = None
         player.asked, player.asker, player.deferred = asked, asker, False
         state.enter_phase(player, Phase.CHANGING)
+        x, y = (asked.x, asked.y) if asked else _written(player)
         request = ChangeMapServer(
             account_id=player.account_id,
             char_id=player.char_id,
             login_id1=player.login_id1,
             login_id2=player.login_id2,
             map=asked.map if asked else player.map,
-            x=asked.x if asked else player.x,
-            y=asked.y if asked else player.y,
+            x=x,
+            y=y,
             dest_ip=state.rules.front_ip,
             dest_port=state.rules.front_port,
             sex=player.sex,
@@ -168,3 +169,9 @@ class Changing:
             account_id=asked.account_id, login_id1=player.login_id1, login_id2=player.login_id2, client_ip=player.client_ip
         )
         self._state.up(real.pack())
+
+
+def _written(player: Player) -> tuple[int, int]:
+    """What 2b05 says the char-server keeps in mind and does not write; nor does it write a save that says the same again. So
+    it is told what it has, the next server where he really is (`Placing`), and that server's first save makes it true."""
+    return player.kept or (player.x, player.y)

@@ -7,7 +7,7 @@ The fence begins here (DESIGN D6): a node owns a player from the 2b26 that carri
 from libs.link.messages import Arrived, Serve
 from libs.rathena.client import Enter
 from libs.rathena.inter_chars import AuthFailed, AuthOk, AuthRequest, DisconnectPlayer
-from libs.rathena.structs import CHARACTER, BadStruct, integer, last_point
+from libs.rathena.structs import CHARACTER, BadStruct, integer, last_point, patched
 from libs.rathena.values import cut
 from services.bridge.ending import LOGGED_IN_ELSEWHERE, NO_ENTRY, Ending
 from services.bridge.nodes import Node
@@ -112,8 +112,9 @@ class Placing:
         player.base_level, player.job_level, player.zeny = (
             integer(layout, CHARACTER, auth.status, name) for name in ("base_level", "job_level", "zeny")
         )
+        point = last_point(layout, auth.status)
+        player.kept = point.x, point.y
         if player.phase is Phase.ARRIVING:
-            point = last_point(layout, auth.status)
             player.map, player.x, player.y = cut(point.map).removesuffix(_GAT), point.x, point.y
         player.auth = auth
         self._gate.learn_status(player, auth.status)
@@ -194,10 +195,16 @@ class Placing:
             expiration=auth.expiration,
             group_id=auth.group_id if node.is_vps else 0,
             changing_map_servers=auth.changing_map_servers,
-            status=auth.status,
+            status=self._where_he_is(player, auth.status),
         )
         self._state.down(node, shown.pack())
         return True
+
+    def _where_he_is(self, player: Player, status: bytes) -> bytes:
+        """The char-server was told his old place (`Changing`)."""
+        if (player.x, player.y) == player.kept:
+            return status
+        return patched(self._state.layout, CHARACTER, status, {"last_point.x": player.x, "last_point.y": player.y})
 
 
 def _failed(asked: AuthRequest) -> AuthFailed:

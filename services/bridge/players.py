@@ -37,13 +37,13 @@ class Player:
     the real ones; shown: those made for the node that serves him, None where the bridge before this one made them. owner:
     the node whose word about him counts. bound: the node he is being placed on. expected: server that owned him before this
     bridge, or that server's link, began anew. auth: the char-server's 2afd, kept for one use. name: of the character,
-    unpadded. map, x, y: where the client last was. entrance: where he was before he entered an instance. asker, asked: the
-    node that asked for a change of servers, and its words. since_ms: since when in this phase. saved: his final save was
-    acknowledged; saver: the node that made it, while it waits for that. dismissed: his server told him to go with this code
-    of 0081, as it tells everybody when it ends. whole: his server has read his inventory and reckoned with it; before that
-    its saves have neither HP nor SP. deferred: the char-server is asked when his saves have passed. attempts: placements
-    that failed in a row. base_level, job_level, zeny: as last loaded. told_map: the map he was last said to be on.
-    successor: who waits for him to be gone.
+    unpadded. map, x, y: where the client last was. kept: x, y as the char-server has them written, None: not known.
+    entrance: where he was before he entered an instance. asker, asked: the node that asked for a change of servers, and its
+    words. since_ms: since when in this phase. saved: his final save was acknowledged; saver: the node that made it, while it
+    waits for that. dismissed: his server told him to go with this code of 0081, as it tells everybody when it ends. whole:
+    his server has read his inventory and reckoned with it; before that its saves have neither HP nor SP. deferred: the
+    char-server is asked when his saves have passed. attempts: placements that failed in a row. base_level, job_level, zeny:
+    as last loaded. told_map: the map he was last said to be on. successor: who waits for him to be gone.
     """
 
     account_id: int
@@ -69,6 +69,7 @@ class Player:
     map: bytes = b""
     x: int = 0
     y: int = 0
+    kept: tuple[int, int] | None = None
     entrance: tuple[bytes, int, int] | None = None
     asker: Node | None = None
     asked: ChangeMapServer | None = None

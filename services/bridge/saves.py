@@ -15,7 +15,7 @@ from typing import Any
 from libs.events import HostId, Reply, SaveCheck, SaveVerdict
 from libs.hosting.effects import Ask
 from libs.rathena.inter_saves import SaveChar, Storage, StorageSave
-from libs.rathena.structs import CHARACTER, BadStruct, amounts, integers, mismatch, patched
+from libs.rathena.structs import CHARACTER, BadStruct, amounts, integers, last_point, mismatch, patched
 from services.bridge.fence import settle
 from services.bridge.nodes import Node
 from services.bridge.players import Player
@@ -244,6 +244,10 @@ class SaveGate:
         """checked: the question about this very packet, which has read it already."""
         self._state.up(packet)
         self.passed_bytes += len(packet)
+        if _id(packet) == SAVE_CHAR:
+            with contextlib.suppress(BadStruct):
+                point = last_point(self._state.layout, SaveChar.unpack(packet).status)
+                player.kept = point.x, point.y
         if _id(packet) in (SAVE_CHAR, STORAGE_SAVE) and player.owner is not None and not player.owner.is_vps:
             accepted = self._accepted.setdefault(player.char_id, Accepted())
             kind, after = self._read(packet) if checked is None else (checked.kind, checked.after)

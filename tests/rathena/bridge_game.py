@@ -101,8 +101,8 @@ class Game:
         )
         self.authorised()
 
-    def authorised(self) -> None:
-        """The char-server lets him."""
+    def authorised(self, status: bytes | None = None) -> None:
+        """The char-server lets him. status: what it has of him."""
         auth = AuthOk(
             account_id=ACCOUNT + 1,
             login_id1=7,
@@ -110,7 +110,7 @@ class Game:
             expiration=0,
             group_id=0,
             changing_map_servers=0,
-            status=status_of(1),
+            status=status or status_of(1),
         )
         self.char(auth)
 

@@ -2,11 +2,15 @@
 
 from libs.events import Fact, HostId, MapMoved, Stream
 from libs.hosting.effects import Append
-from libs.link.messages import Entered, Hold, Serve
-from libs.rathena.inter_chars import ChangeMapServer
+from libs.link.messages import Entered, Held, Hold, Serve
+from libs.rathena.inter_chars import AuthOk, ChangeMapServer
+from libs.rathena.inter_saves import SaveChar
+from libs.rathena.layout import shipped
+from libs.rathena.structs import CHARACTER, last_point, patched
 from services.bridge.changing import TURNED_AWAY_MAX
 from services.bridge.state import LEFT_OUT_MS
 from tests.rathena.bridge_game import CORE, FALLBACK, HOST, Game, answered, portal
+from tests.rathena.bridging import ACCOUNT, CHAR, status_of
 from tests.unit.builders import assign
 
 FIELD = "moc_fild01"
@@ -107,3 +111,26 @@ def test_a_map_whose_host_dies_waits_for_the_next_assignment_then_for_nobody() -
     game.authorised()
 
     assert game.told(Serve)[-1].server == "fallback"  # type: ignore[attr-defined]
+
+
+def test_after_a_death_the_char_server_hears_the_place_it_has_and_the_next_server_where_the_player_is() -> None:
+    game = hosted()
+    step_in(game)
+    serve = game.enter(HOST)
+    saved = patched(shipped(), CHARACTER, status_of(1), {"last_point.x": 40, "last_point.y": 50})
+    game.say(HOST, SaveChar(account_id=ACCOUNT + 1, char_id=CHAR + 1, final=0, status=saved))
+    game.checked()
+    game.bridge.node_lost(HOST, game.now_ms)
+    game.take()
+
+    game.relay(Held(conn=1, switch=serve.switch, map=FIELD, x=41, y=52))
+    asked = ChangeMapServer.unpack(game.ups(ChangeMapServer)[-1])
+    game.char(answered(asked.pack()))
+    game.authorised(saved)
+    game.wait(1_100)
+    placed = game.enter(FALLBACK)
+
+    assert (asked.x, asked.y) == (40, 50)
+    assert (placed.server, placed.x, placed.y) == ("fallback", 41, 52)
+    told = last_point(shipped(), AuthOk.unpack(game.downs(FALLBACK, AuthOk)[-1]).status)
+    assert (told.x, told.y) == (41, 52)

@@ -54,3 +54,24 @@ async def test_players_stay_in_the_game_when_a_whole_host_vanishes(tmp_path: Pat
         assert {player.core.zeny for player in players} == {1_010}
         await realm.attack(players)
         tell("death of a whole host, kill to load-end", ms)
+
+
+async def test_who_stands_still_after_a_death_stands_there_in_the_database_too(tmp_path: Path) -> None:
+    """As of a char-server that writes only what differs from what it has in mind."""
+    async with Realm.running(tmp_path, players=3, hosts=2) as realm:
+        players = await realm.enter_all(3)
+        await realm.to_field(players)
+        host = await realm.hosted()
+        await realm.kept(players)
+
+        for n, player in enumerate(players):
+            player.walk(40 + n, 50)
+        for player in players:
+            await player.until(lambda core=player.core: core.y == 50)
+        await realm.loads_after(players, host.servers.running[FIELD].kill)
+
+        for n, player in enumerate(players):
+            core = player.core
+            assert (core.map, core.x, core.y) == (FIELD, 40 + n, 50)
+            await realm.char.ask("wait_saved", char=core.who.char_id, map=FIELD, x=core.x, y=core.y)
+        assert realm.undisturbed()

@@ -4,10 +4,11 @@ import pytest
 
 from libs.rathena import inter
 from libs.rathena.packets import Packet
+from libs.rathena.structs import CHARACTER, patched, shipped
 from libs.rathena.values import ip_bytes
 from tests.rathena.twin.char_core import CannotLogIn, CharCore
 from tests.rathena.twin.effects import Cut, Effect, Send, id_of
-from tests.rathena.twin.people import person, status_of
+from tests.rathena.twin.people import person, saved_of, status_of
 from tests.rathena.twin.store import LOST, Store
 
 FIRST, SECOND = person(0), person(1)
@@ -128,8 +129,28 @@ def test_2b05_gives_the_position_and_a_node_that_says_so() -> None:
 
     assert isinstance(answer, inter.AuthOk)
     assert (answer.changing_map_servers, answer.login_id2) == (1, 2)
-    saved = core.store.saved(FIRST.char_id)
-    assert (saved.map, saved.x, saved.y) == ("izlude", 33, 44)
+    placed = saved_of(answer.status)
+    assert (placed.map, placed.x, placed.y) == ("izlude", 33, 44)
+
+
+def test_where_2b05_put_him_is_written_by_no_save_that_says_the_same() -> None:
+    core = char_server(1, 2)
+    enter(core)
+    before = core.store.saved(FIRST.char_id)
+    core.received(1, change(5_002), 0)
+
+    core.received(2, save_at(core, 33, 44), 0)
+    same = core.store.saved(FIRST.char_id)
+    core.received(2, save_at(core, 33, 45), 0)
+
+    assert same == before
+    assert core.store.saved(FIRST.char_id).y == 45
+
+
+def save_at(core: CharCore, x: int, y: int) -> bytes:
+    """FIRST as the char-server has him, at this place of his map."""
+    status = patched(shipped(), CHARACTER, core.store.chars[FIRST.char_id].status, {"last_point.x": x, "last_point.y": y})
+    return inter.SaveChar(account_id=FIRST.account_id, char_id=FIRST.char_id, final=0, status=status).pack()
 
 
 def test_2b18_takes_everybody_of_the_slot_offline_and_2b17_one() -> None:

@@ -15,7 +15,7 @@ async def test_fifty_players_enter_eight_map_servers_play_and_leave() -> None:
     people = [person(n) for n in range(PLAYERS)]
     async with Town.running(people, slots_max=SERVERS) as town:
         for n, who in enumerate(people):
-            town.store.chars[who.char_id].status = status_of(who, f"map{n % SERVERS}", 100, 100)
+            town.store.chars[who.char_id].set(status_of(who, f"map{n % SERVERS}", 100, 100))
         for n in range(SERVERS):
             await town.map_server(f"map{n}", autosave_ms=500)
         players = [town.client(n) for n in range(PLAYERS)]

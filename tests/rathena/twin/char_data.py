@@ -34,7 +34,7 @@ def on_save(core: "CharCore", slot: "Slot", packet: bytes) -> None:
     if len(packet) != SAVE_BYTES or record is None or not known:
         core.note("save_ignored", {"char": save.char_id, "size": len(packet)})
         return
-    record.status = save.status
+    record.save(save.status)
     core.store.save_counts[save.char_id] += 1
     core.store.saves.append(SaveLine(core.now_ms, slot.number, save.final, saved_of(save.status)))
     if save.final:

@@ -56,6 +56,8 @@ def set_offline(core: "CharCore", char_id: int) -> None:
     at = core.slot_number(core.store.online.pop(char_id, None))
     if at is not None and at.users > 0:
         at.users -= 1
+    if record := core.store.chars.get(char_id):
+        record.read()
 
 
 def on_registered_users(core: "CharCore", slot: "Slot", packet: bytes) -> None:

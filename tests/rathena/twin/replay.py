@@ -157,7 +157,7 @@ class CharReplay:
         for person in LAB:
             who = replace(person, group_id=next(_groups(packets, person), person.group_id))
             record = self.store.add(who, status_of(who, "prt_fild08", 170, 360))
-            record.status = next(_statuses(packets, who), record.status)
+            record.set(next(_statuses(packets, who), record.status))
             for answer in _first_storages(packets, who):
                 record.storages[answer.table] = answer.storage
             record.achievements = next(_achievements(packets, who), b"")

@@ -48,8 +48,9 @@ class Node(NamedTuple):
 
 @dataclass
 class CharRecord:
-    """status: the last saved mmo_charstatus. storages: table -> s_storage; table 3 is the account's. registry: every 3004 as
-    it came. sc_rows, bonus_rows, cooldown_rows: count and rows of the last."""
+    """status: mmo_charstatus as the char-server has it in mind: the last save, and where 2b05 put him. written: as its database
+    has it. storages: table -> s_storage; table 3 is the account's. registry: every 3004 as it came. sc_rows, bonus_rows,
+    cooldown_rows: count and rows of the last."""
 
     person: Person
     status: bytes
@@ -60,10 +61,27 @@ class CharRecord:
     cooldown_rows: tuple[int, bytes] = (0, b"")
     quests: bytes = b""
     achievements: bytes = b""
+    written: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.written = self.status
 
     @property
     def saved(self) -> Saved:
-        return saved_of(self.status)
+        return saved_of(self.written)
+
+    def set(self, status: bytes) -> None:
+        """As of a char-server that has it so from the start."""
+        self.written = self.status = status
+
+    def save(self, status: bytes) -> None:
+        """Written where it differs from what is in mind, as mmo_char_tosql does."""
+        if status != self.status:
+            self.set(status)
+
+    def read(self) -> None:
+        """What was in mind is forgotten when he goes offline, and read anew."""
+        self.status = self.written
 
     def place(self, map_name: bytes, x: int, y: int) -> None:
         values: dict[str, int | bytes] = {"last_point.map": cut(map_name), "last_point.x": x, "last_point.y": y}
