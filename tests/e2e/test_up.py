@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from commands import Up, assigned, finish, kafra, soon, start, up
-from harness import tell
+from commands import READY_S, Up, assigned, finish, kafra, soon, start, up
+from harness import free_port, tell
 
 pytestmark = pytest.mark.nats
 
@@ -81,6 +81,35 @@ def test_only_some_services_and_two_of_each(tmp_path: Path):
 
         assert set(services) == {"scorer-0", "scorer-1", "failover-0", "failover-1"}
         assert assigned(running.url, "a_fild01")
+
+
+def test_an_address_the_bridge_cannot_use_is_said_at_once(tmp_path: Path):
+    ended = kafra("up", "--rathena", "--port", "0", "--store", str(tmp_path), KAFRA__RELAY__PUBLIC="play.example.org:5120")
+
+    assert ended.code == 1
+    assert "relay.public = play.example.org:5120: rAthena tells IPv4 addresses only" in ended.err
+    assert not (tmp_path / "nats").exists()
+
+
+def test_with_rathena_it_says_where_map_servers_and_players_come_in(tmp_path: Path):
+    links, relays, players = (f"127.0.0.1:{free_port()}" for _ in range(3))
+    keys = {"BRIDGE__MAP_SERVERS": links, "BRIDGE__HOSTS": f"127.0.0.1:{free_port()}", "BRIDGE__RELAYS": relays}
+    keys |= {"RELAY__BRIDGE": relays, "RELAY__LISTEN": players, "RELAY__PUBLIC": "203.0.113.5:5120"}
+    said = tmp_path / "said.txt"
+    with said.open("wb") as file:
+        words = ("up", "--only", "bridge,relay", "--port", "0", "--store", str(tmp_path / "store"))
+        process = start(*words, out=file, **{f"KAFRA__{key}": value for key, value in keys.items()})
+    try:
+        soon(lambda: "end: Ctrl-C" in said.read_text() or process.poll() is not None, "it is up", READY_S)
+        process.send_signal(signal.SIGTERM)
+        ended = finish(process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+    assert ended.code == 0
+    assert f"map-servers link to {links}, players come to {players} and are told 203.0.113.5:5120" in said.read_text()
 
 
 def test_the_same_store_again_is_the_same_system_again(tmp_path: Path):

@@ -19,7 +19,7 @@ FILES = {
     "conf/import/char_conf.txt": "userid: inter\npasswd: secret7\n",
     "conf/inter_athena.conf": "use_sql_db: no\n",
     "conf/subnet_athena.conf": "subnet: 255.0.0.0:127.0.0.1:127.0.0.1\n",
-    "db/map_index.txt": "// names\n" + "".join(f"{name}\t{at}\n" for at, name in enumerate(MAPS, 1)) + "gef_fild07\n",
+    "db/map_index.txt": "// names\n" + "".join(f"{name}\t{at}\n" for at, name in enumerate(MAPS, 1)) + "gef_fild06\n",
 }
 NO_MAPS: dict[str, tuple[str, ...]] = dict.fromkeys(("field", "dungeon", "training", "instance", "guild", "quest"), ())
 CONFIG = {

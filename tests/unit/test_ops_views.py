@@ -2,10 +2,12 @@
 
 import json
 
+import pytest
 from builders import EU, T0, Log, assign, census, enter, host_down, host_up, moved, rules, verdict
 
 from libs.events import Candidate, Cause, Event, HostId, MapName, Stream, Terms
 from libs.hosting.world import World
+from services.ops.commands.looking import print_explained
 from services.ops.host_view import host_rows
 from services.ops.views import event_row, explain_row, map_rows
 
@@ -99,3 +101,17 @@ def test_every_row_is_json():
     rows = [*host_rows(world, {}, rules(), NOW_MS), *map_rows(world, NOW_MS), event_row(Log().say(host_up("h1")))]
 
     assert json.loads(json.dumps(rows)) == rows
+
+
+def test_explain_says_that_no_host_was_there(capsys: pytest.CaptureFixture[str]):
+    world = world_of(assign("m1", None))
+    state = world.map(MapName("m1"))
+    assert state.assign is not None
+    row = explain_row(world, state, state.assign, 1, None)
+
+    print_explained(row)
+    print_explained(row | {"refused": {"map_not_eligible": 1}})
+
+    alone, kept_out = capsys.readouterr().out.split("served by vps")[1:]
+    assert "no host was there" in alone
+    assert "no host was there" not in kept_out

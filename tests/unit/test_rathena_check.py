@@ -165,14 +165,22 @@ def test_a_map_that_stands_twice_in_the_list_is_taken_out_twice(tmp_path: Path):
 
 
 def test_names_that_are_no_maps_here_are_named(tmp_path: Path):
-    eligible = {**NO_MAPS, "field": ("moc_fild01", "gef_fild07", "custom_housing", "abc*")}
+    eligible = {**NO_MAPS, "field": ("moc_fild01", "gef_fild06", "other_housing", "abc*")}
     wanted = settings(maps={"eligible": eligible})
     findings = found(written(tree(tmp_path), wanted), wanted)
 
     said = [finding for finding in findings if finding.severity == "should"]
-    assert [finding.found for finding in said] == ["gef_fild07", "custom_housing, abc*"]
+    assert [finding.found for finding in said] == ["gef_fild06", "other_housing, abc*"]
     assert "does not load" in said[0].why
     assert "no map of this rAthena" in said[1].why
+
+
+def test_names_of_the_shipped_list_that_are_no_maps_here_are_nothing_to_mend(tmp_path: Path):
+    wanted = settings(maps={"eligible": {}})
+    findings = found(written(tree(tmp_path), wanted), wanted)
+
+    assert open_(findings) == []
+    assert "job_quest_room, test_room" in of(findings, "maps", "maps.eligible (as shipped)").found
 
 
 def test_a_game_without_a_map_for_hosts_is_said(tmp_path: Path):

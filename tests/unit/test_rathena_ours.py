@@ -95,6 +95,34 @@ def test_a_stock_tree_is_a_finding_and_nothing_is_written(tmp_path: Path):
     assert not (root / CORE_CONF).exists()
 
 
+def test_what_write_puts_right_is_told_from_what_is_the_operators(tmp_path: Path):
+    root, config = (
+        tree(tmp_path / "server", char_conf="userid: inter\npasswd: secret7\nchar_port: 6199\n"),
+        config_file(tmp_path),
+    )
+
+    ended = kafra("check", root, "--config", config)
+    kafra("check", root, "--config", config, "--write")
+    after = kafra("check", root, "--config", config)
+
+    his, ours_ = ended.output.split("--write puts this right:")
+    assert "must: char-server char_port" in his
+    assert f"\n{config}\n" in his, "his own file, by the name he gave"
+    assert CORE_CONF not in his.rpartition("found")[2]
+    assert "must: fallback itself" in ours_
+    assert "7 must, " in ended.output
+    assert "--write puts 6 must " in ended.output
+    assert "1 must, " in after.output
+    assert "--write puts" not in after.output
+
+
+def test_a_strangers_file_is_nothing_that_write_puts_right(tmp_path: Path):
+    root, config = tree(tmp_path / "server"), config_file(tmp_path)
+    put(root, FALLBACK_CONF, "map_port: 1\n")
+
+    assert "--write puts" not in kafra("check", root, "--config", config).output
+
+
 def test_write_writes_once_and_all_is_well(tmp_path: Path):
     root, config = tree(tmp_path / "server"), config_file(tmp_path)
 
@@ -128,7 +156,7 @@ def test_json_says_the_same(tmp_path: Path):
     assert (before["ok"], after["ok"]) == (False, True)
     assert {file["state"] for file in before["files"]} == {"new"}
     assert all(file["written"] for file in after["files"])
-    assert {"severity", "server", "key", "found", "wanted", "file", "why"} == before["findings"][0].keys()
+    assert {"severity", "server", "key", "found", "wanted", "file", "why", "by_write"} == before["findings"][0].keys()
     assert "secret7" not in json.dumps([before, after])
 
 

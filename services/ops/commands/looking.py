@@ -105,7 +105,7 @@ def explain(
     if as_json:
         return print_json(rows)
     for row in rows:
-        _print_explained(row)
+        print_explained(row)
     return None
 
 
@@ -232,7 +232,7 @@ def _map_cells(row: Row) -> list[object]:
     return [row["map"], row["server"] or "-", row["players"], backups, row["reason"], age, row["tenure"], moved]
 
 
-def _print_explained(row: Row) -> None:
+def print_explained(row: Row) -> None:
     out.print(f"[bold]{row['map']}[/bold] served by [bold]{row['server']}[/bold] since assignment {row['tenure']}")
     out.print(f"  written as {row['seq']} at {_clock(row['at_ms'])} by {row['decider']}, reason {row['reason']}")
     cause = row["cause_event"]
@@ -241,6 +241,8 @@ def _print_explained(row: Row) -> None:
     out.print(f"  backups: {', '.join(row['backups']) or 'none'}")
     if row["refused"]:
         out.print("  kept out: " + ", ".join(f"{count} {gate}" for gate, count in sorted(row["refused"].items())))
+    if row["reason"] == "enter" and not row["refused"] and not row["candidates"]:
+        out.print("  no host was there")
     if row["cooling"]:
         out.print(f"  cooling: {', '.join(sorted(row['cooling']))}")
     if row["candidates"]:

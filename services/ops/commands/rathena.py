@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,9 +15,8 @@ from libs.rathena.elf import NEEDED, NoLayout, layout_of
 from libs.rathena.layout import Layout, shipped
 from services.ops.commands.options import AsJson, ConfigFile
 from services.ops.console import DONE, FINDING, end, err, out, print_json, says_errors, table
-from services.ops.rathena.check import check
-from services.ops.rathena.finding import ORDER, Finding
-from services.ops.rathena.ours import Ours, foreign, ours, start_line
+from services.ops.rathena.finding import KAFRA_CONF, ORDER, Finding
+from services.ops.rathena.ours import Ours, foreign, found, ours, start_line
 from services.ops.rathena.tree import CORE_CONF, FALLBACK_CONF, NoTree, Tree
 
 rathena_group = typer.Typer(help="Your own rAthena server, made ready for Kafra.", no_args_is_help=True)
@@ -107,9 +106,11 @@ def rathena_check(
         written = [file for file in files if file.state in ("new", "changed")] if write and not strangers else []
         for file in written:
             file.write()
-        findings = [*strangers, *check(Tree.read(directory) if written else tree, settings)]
+        findings = [*strangers, *found(Tree.read(directory) if written else tree, files, settings)]
     except (NoTree, BadConf) as error:
         end(FINDING, str(error))
+    if config is not None:
+        findings = [replace(finding, file=finding.file.replace(KAFRA_CONF, str(config))) for finding in findings]
     if as_json:
         print_json(_as_json(findings, files, written))
     else:
@@ -138,9 +139,12 @@ def _print(findings: list[Finding], files: list[Ours], written: list[Ours]) -> N
         cells = (finding.severity, finding.server, finding.key, finding.found, finding.wanted)
         shown.add_row(*map(escape, cells), style=STYLES[finding.severity])
     out.print(shown)
-    _print_reasons([finding for finding in findings if finding.severity != "ok"])
-    count = Counter(finding.severity for finding in findings)
-    out.print(", ".join(f"{count[severity]} {severity}" for severity in ORDER), style="bold")
+    ours_to_do = [finding for finding in findings if finding.by_write]
+    _print_reasons([finding for finding in findings if finding.severity != "ok" and not finding.by_write])
+    if ours_to_do:
+        out.print("\n--write puts this right:", style="bold")
+        _print_reasons(ours_to_do)
+    out.print(f"\n{_in_numbers(findings)}", style="bold")
     for file in files:
         if file in written:
             out.print(f"written: {file.path}", markup=False, soft_wrap=True)
@@ -151,6 +155,16 @@ def _print(findings: list[Finding], files: list[Ours], written: list[Ours]) -> N
         out.print(f"  {start_line(CORE_CONF)}\n  {start_line(FALLBACK_CONF)}", markup=False, soft_wrap=True)
     elif not any(file.state == "foreign" for file in files):
         out.print("--write writes these files, and no other.", style="dim")
+
+
+def _in_numbers(findings: list[Finding]) -> str:
+    count = Counter(finding.severity for finding in findings)
+    by_write = Counter(finding.severity for finding in findings if finding.by_write)
+    numbers = ", ".join(f"{count[severity]} {severity}" for severity in ORDER)
+    if not by_write:
+        return numbers
+    done = " and ".join(f"{by_write[severity]} {severity}" for severity in ORDER if by_write[severity])
+    return f"{numbers}: --write puts {done} right"
 
 
 def _print_reasons(findings: list[Finding]) -> None:
@@ -164,4 +178,3 @@ def _print_reasons(findings: list[Finding]) -> None:
         for (severity, server, why), keys in reasons.items():
             said = f"  {severity}: {server} {', '.join(keys)}: {why}"
             out.print(said, style=STYLES[severity], markup=False, soft_wrap=True)
-    out.print()

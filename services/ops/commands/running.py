@@ -11,10 +11,11 @@ from typing import Annotated
 
 import typer
 
-from libs.config import load
+from libs.config import Settings, load
 from libs.identity.certificates import BadCertificate, ServerCertificate, is_loopback, server_certificate
 from libs.runtime.service import run, stop_on_signals
 from libs.runtime.telemetry import start_logging
+from services.bridge.settings import CannotStart, layout_of, rules_of
 from services.ops.commands.options import AsJson, ConfigFile
 from services.ops.console import DONE, FINDING, end, err, out, print_json_line, says_errors
 from services.ops.stack import EVERYWHERE, RATHENA, SERVICES, Stack, StackOptions, check_only, default_store
@@ -56,7 +57,9 @@ def up(
     if tls is not None and listen not in EVERYWHERE and not is_loopback(listen):
         raise typer.BadParameter("with --tls it is 0.0.0.0, or loopback: our own services connect there", param_hint="--listen")
     certificate = _certificate(tls)
-    load(config, os.environ)  # a wrong configuration is said here, once, not by every service
+    settings = load(config, os.environ)  # a wrong configuration is said here, once, not by every service
+    if set(chosen) & set(RATHENA):
+        _can_start(settings)
     start_logging("up", "info")
     options = StackOptions(
         store=store or default_store(),
@@ -135,6 +138,20 @@ def _certificate(directory: Path | None) -> ServerCertificate | None:
     return found
 
 
+def _can_start(settings: Settings) -> None:
+    """What the bridge would say before it ends, and again each time it is started."""
+    try:
+        rules_of(settings)
+        layout_of(settings)
+    except CannotStart as error:
+        end(FINDING, str(error))
+
+
+def _doors(settings: Settings) -> str:
+    bridge, relay = settings.bridge, settings.relay
+    return f"map-servers link to {bridge.map_servers}, players come to {relay.listen} and are told {relay.public}"
+
+
 async def _up(options: StackOptions, as_json: bool) -> int:
     stopped = stop_on_signals()
     stack = Stack(options)
@@ -153,8 +170,10 @@ async def _up(options: StackOptions, as_json: bool) -> int:
             ready = {"event": "ready", "nats": stack.url, "nats_pid": stack.server.pid, "services": pids}
             print_json_line(ready | {"websocket_port": stack.server.websocket_port})
         else:
-            out.print(f"Kafra is up. NATS: {stack.url}  store: {options.store}")
-            out.print(f"services: {', '.join(f'{name} ({pid})' for name, pid in pids.items())}")
+            out.print(f"Kafra is up. NATS: {stack.url}  store: {options.store}", soft_wrap=True)
+            out.print(f"services: {', '.join(f'{name} ({pid})' for name, pid in pids.items())}", soft_wrap=True)
+            if set(options.only) & set(RATHENA):
+                out.print(_doors(load(options.config, options.environ)), soft_wrap=True)
             out.print("look at it: kafra hosts | maps | events --follow      end: Ctrl-C", style="dim")
         sys.stdout.flush()
         await stopping

@@ -13,7 +13,7 @@ NAMES_SHOWN = 6
 @dataclass(frozen=True, slots=True)
 class Finding:
     """server: whose it is. key: the setting. found, wanted: for people, never a secret; wanted and why are empty where all is
-    well. file: where to set it."""
+    well. file: where to set it. by_write: `--write` puts it right."""
 
     severity: Severity
     server: str
@@ -22,6 +22,7 @@ class Finding:
     wanted: str = ""
     file: str = ""
     why: str = ""
+    by_write: bool = False
 
 
 def judged(well: bool, severity: Severity, server: str, key: str, *, found: str, wanted: str, file: str, why: str) -> Finding:

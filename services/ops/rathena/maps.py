@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from libs.config import Settings
+from libs.config import MapRules, Settings
 from libs.hosting.eligibility import MapList
 from services.ops.rathena.finding import KAFRA_CONF, Finding, judged, some
 from services.ops.rathena.tree import CORE_CONF, FALLBACK_CONF, MAP_CONF, Tree
@@ -51,7 +51,8 @@ def _fallback(wanted: tuple[str, ...], core: set[str], fallback: set[str]) -> It
 
 
 def _named(tree: Tree, settings: Settings) -> Iterator[Finding]:
-    """Names and globs of maps.eligible that say nothing here."""
+    """Names and globs of maps.eligible that say nothing here. The shipped list has some that stock rAthena has not: whoever
+    keeps it has not asked for them."""
     if tree.index is None:
         yield Finding(
             "should", "maps", "map_index.txt", "not there", "the whole tree", "db/map_index.txt",
@@ -59,6 +60,10 @@ def _named(tree: Tree, settings: Settings) -> Iterator[Finding]:
         )  # fmt: skip
     game = set(tree.game)
     silent = [pattern for pattern in settings.maps.eligible_patterns if not any(fnmatchcase(name, pattern) for name in game)]
+    shipped = [pattern for pattern in silent if pattern in MapRules().eligible_patterns]
+    if shipped:
+        yield Finding("ok", "maps", "maps.eligible (as shipped)", f"not in your game, nothing to do: {', '.join(shipped)}")
+    silent = [pattern for pattern in silent if pattern not in shipped]
     unloaded = [pattern for pattern in silent if any(fnmatchcase(name, pattern) for name in tree.index or ())]
     unknown = [pattern for pattern in silent if pattern not in unloaded]
     for names, what, wanted, file in (

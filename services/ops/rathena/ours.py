@@ -6,14 +6,14 @@ first line is not MARK belongs to somebody else and stays.
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import unified_diff
 from itertools import chain
 from pathlib import Path
 from typing import Final, Literal
 
 from libs.config import Settings
-from services.ops.rathena.check import AUTOSAVE_S, MINSAVE_MS, SAVE_ALL, connectable, split
+from services.ops.rathena.check import AUTOSAVE_S, MINSAVE_MS, SAVE_ALL, check, connectable, split
 from services.ops.rathena.finding import Finding
 from services.ops.rathena.maps import hostable
 from services.ops.rathena.tree import BATTLE_CONF, CORE_CONF, FALLBACK_CONF, MAP_CONF, OUR_BATTLE_CONF, Tree
@@ -76,6 +76,22 @@ def foreign(files: list[Ours]) -> Iterator[Finding]:
                 "must", "files", file.name, "not made by Kafra", "another name", file.name,
                 "rename it: Kafra writes a file of this name, and changes none that is not its own",
             )  # fmt: skip
+
+
+def found(tree: Tree, files: list[Ours], settings: Settings) -> list[Finding]:
+    """`check`, and of what is open, what these files would put right if they were written.
+
+    Raises: BadConf, OSError.
+    """
+    findings = check(tree, settings)
+    if any(file.state == "foreign" for file in files):
+        return findings
+    place = replace(tree.place, instead={file.name: file.wanted.encode("latin-1") for file in files})
+    left = {(after.server, after.key) for after in check(Tree.at(place), settings) if after.severity != "ok"}
+    return [
+        replace(finding, by_write=finding.severity != "ok" and (finding.server, finding.key) not in left)
+        for finding in findings
+    ]
 
 
 def _text(tree: Tree, name: str) -> str | None:

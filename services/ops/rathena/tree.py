@@ -4,7 +4,8 @@ Nothing is written here; names are as rAthena writes them, from the directory it
 """
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -42,7 +43,11 @@ class Tree:
     @classmethod
     def read(cls, directory: Path) -> "Tree":
         """Raises: NoTree, BadConf, OSError."""
-        place = Place.find(directory)
+        return cls.at(Place.find(directory))
+
+    @classmethod
+    def at(cls, place: "Place") -> "Tree":
+        """Raises: BadConf, OSError."""
         own = read_conf(MAP_CONF, place.read)
         return cls(
             place=place,
@@ -64,10 +69,12 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """root: where servers are started. conf: its conf/, which may be all there is."""
+    """root: where servers are started. conf: its conf/, which may be all there is. instead: what to read in place of a file, by
+    name."""
 
     root: Path
     conf: Path
+    instead: Mapping[str, bytes] = field(default_factory=dict)
 
     @classmethod
     def find(cls, directory: Path) -> "Place":
@@ -88,6 +95,8 @@ class Place:
 
     def read(self, name: str) -> bytes | None:
         """Raises: OSError, for what is there and cannot be read."""
+        if name in self.instead:
+            return self.instead[name]
         path = self.path(name)
         if not path.is_file():
             return None
@@ -96,7 +105,7 @@ class Place:
 
     def conf_of(self, name: str) -> Conf | None:
         """Raises: BadConf, OSError."""
-        return read_conf(name, self.read) if self.path(name).is_file() else None
+        return read_conf(name, self.read) if name in self.instead or self.path(name).is_file() else None
 
 
 def _index(place: Place, db_path: str) -> frozenset[str] | None:
