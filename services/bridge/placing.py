@@ -113,7 +113,7 @@ class Placing:
             integer(layout, CHARACTER, auth.status, name) for name in ("base_level", "job_level", "zeny")
         )
         point = last_point(layout, auth.status)
-        player.kept = point.x, point.y
+        player.keep(point)
         if player.phase is Phase.ARRIVING:
             player.map, player.x, player.y = cut(point.map).removesuffix(_GAT), point.x, point.y
         player.auth = auth

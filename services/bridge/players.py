@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from libs.rathena.inter_chars import AuthOk, ChangeMapServer
+from libs.rathena.structs import Point
 from services.bridge.nodes import Node
 
 K = TypeVar("K")
@@ -85,6 +86,10 @@ class Player:
     zeny: int | None = None
     told_map: bytes | None = None
     successor: "Player | None" = None
+
+    def keep(self, point: Point) -> None:
+        """So the char-server has him. Some builds save signed numbers, and 2b05 carries none."""
+        self.kept = max(0, point.x), max(0, point.y)
 
     def leave_instance(self) -> None:
         """It is there in the process alone that made it: who leaves that goes back to where he entered it."""

@@ -246,8 +246,7 @@ class SaveGate:
         self.passed_bytes += len(packet)
         if _id(packet) == SAVE_CHAR:
             with contextlib.suppress(BadStruct):
-                point = last_point(self._state.layout, SaveChar.unpack(packet).status)
-                player.kept = point.x, point.y
+                player.keep(last_point(self._state.layout, SaveChar.unpack(packet).status))
         if _id(packet) in (SAVE_CHAR, STORAGE_SAVE) and player.owner is not None and not player.owner.is_vps:
             accepted = self._accepted.setdefault(player.char_id, Accepted())
             kind, after = self._read(packet) if checked is None else (checked.kind, checked.after)

@@ -6,7 +6,7 @@ from libs.link.messages import Entered, Held, Hold, Serve
 from libs.rathena.inter_chars import AuthOk, ChangeMapServer
 from libs.rathena.inter_saves import SaveChar
 from libs.rathena.layout import shipped
-from libs.rathena.structs import CHARACTER, last_point, patched
+from libs.rathena.structs import CHARACTER, Point, last_point, patched
 from services.bridge.changing import TURNED_AWAY_MAX
 from services.bridge.state import LEFT_OUT_MS
 from tests.rathena.bridge_game import CORE, FALLBACK, HOST, Game, answered, portal
@@ -134,3 +134,15 @@ def test_after_a_death_the_char_server_hears_the_place_it_has_and_the_next_serve
     assert (placed.server, placed.x, placed.y) == ("fallback", 41, 52)
     told = last_point(shipped(), AuthOk.unpack(game.downs(FALLBACK, AuthOk)[-1]).status)
     assert (told.x, told.y) == (41, 52)
+
+
+def test_a_build_with_signed_places_cannot_stop_the_bridge_with_one_below_zero() -> None:
+    game = hosted()
+    player = game.bridge.state.players.by_conn[1, 1]
+
+    player.keep(Point(b"moc_fild01", -1, 70))
+    game.bridge.changing.change(player)
+    game.take()
+
+    asked = ChangeMapServer.unpack(game.ups(ChangeMapServer)[-1])
+    assert (asked.x, asked.y) == (0, 70)
