@@ -21,7 +21,7 @@ UP_READY_S = 5.0
 UPS = 5
 HOUR_S = 3_600
 STORMS_S = 600
-WITH_TARGETS = ("enter", "down", "start", "heartbeats", "fleet", "bridge")
+WITH_TARGETS = ("enter", "down", "start", "heartbeats", "fleet", "bridge", "link")
 """Benches with figures that have a target."""
 KAFRA = (sys.executable, "-m", "services.ops")
 
