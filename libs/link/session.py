@@ -9,7 +9,7 @@ and was not `took` by its credit; what is unacknowledged by KEPT_BYTES_MAX; what
 """
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
 from typing import Annotated, Final
@@ -17,22 +17,18 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from libs.link.channel import CREDIT_DOWN, CREDIT_UP, Channel
 from libs.link.messages import MapToken, Port
 from libs.link.records import BadLink, Kind, Records, record
 from libs.link.replay import Received, Sent
 from libs.link.squeeze import Squeezer, Unsqueezer
 
-CHUNK_BYTES: Final = 32 * 1024 - 64
-"""Of one channel in one frame: the others' turn comes after it."""
 KEPT_BYTES_MAX: Final = 1024 * 1024
 """Compressed and unacknowledged; then nothing more is sent until the peer says what it has."""
 URGENT_MAX: Final = 4_096
 """Frames about channels that wait because the peer reads nothing; it may not go on talking then."""
 CHANNELS_MAX: Final = 64
 """Map-servers of one host at once; slots_max is at most 256, machines that carry more than 64 do not exist."""
-CREDIT_UP, CREDIT_DOWN = 512 * 1024, 4 * 1024 * 1024
-"""Bytes of a channel that may be on their way, uncompressed. Up: the bridge holds them for every host while the char-server
-does not read; five players' saves. Down: a move's players enter at once, 180 KB each, and the line may be long."""
 _HEAD: Final = Struct(">BI")
 _CREDIT: Final = Struct(">I")
 _COUNT: Final = Struct(">Q")
@@ -84,41 +80,13 @@ class Left:
 Event = Opened | Said | Ended | Left
 
 
-@dataclass(slots=True)
-class _Channel:
-    """may_say, may_hear: credit left. took: dealt with, and not given back as credit yet."""
-
-    may_say: int
-    may_hear: int
-    queue: deque[bytes] = field(default_factory=deque)
-    waiting: int = 0
-    took: int = 0
-    ending: str | None = None
-
-    def next(self) -> bytes:
-        """The next frame's bytes, at most CHUNK_BYTES and what credit allows."""
-        most = min(CHUNK_BYTES, self.may_say)
-        parts: list[bytes] = []
-        while self.queue and most > 0:
-            head = self.queue.popleft()
-            if len(head) > most:
-                self.queue.appendleft(head[most:])
-                head = head[:most]
-            parts.append(head)
-            most -= len(head)
-        chunk = parts[0] if len(parts) == 1 else b"".join(parts)
-        self.waiting -= len(chunk)
-        self.may_say -= len(chunk)
-        return chunk
-
-
 class Session:
     """opens: this end opens channels: the agent's."""
 
     def __init__(self, *, opens: bool) -> None:
         self._opens = opens
         self._hears, self._says = (CREDIT_DOWN, CREDIT_UP) if opens else (CREDIT_UP, CREDIT_DOWN)
-        self._channels: dict[int, _Channel] = {}
+        self._channels: dict[int, Channel] = {}
         self._last = 0
         self._turns: deque[int] = deque()
         self._urgent: deque[bytes] = deque()
@@ -138,7 +106,7 @@ class Session:
         assert self._opens
         assert len(self._channels) < CHANNELS_MAX, "more channels than a host has maps"
         self._last += 1
-        self._channels[self._last] = _Channel(self._says, self._hears)
+        self._channels[self._last] = Channel(self._says, self._hears)
         self._urgent.append(_HEAD.pack(_Op.OPEN, self._last) + msgspec.msgpack.encode(place))
         return self._last
 
@@ -296,10 +264,10 @@ class Session:
         except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
             raise BadLink(f"a channel of what: {error}") from None
         self._last = number
-        self._channels[number] = _Channel(self._says, self._hears)
+        self._channels[number] = Channel(self._says, self._hears)
         return Opened(number, place)
 
-    def _on_credit(self, number: int, known: _Channel, count: int) -> None:
+    def _on_credit(self, number: int, known: Channel, count: int) -> None:
         known.may_say += count
         if known.may_say > self._says:
             raise BadLink("credit for what was never said")

@@ -18,10 +18,9 @@ from libs.link.messages import LinkAccepted, LinkOpen, LinkResume, LinkResumed
 from libs.link.records import BadLink
 from libs.link.session import Ended, Left, Place, Said, Session, bye
 from libs.link.tickets import LIFE_MS, prove, public_hex
-from services.agent.endpoint import HIGH_BYTES, Endpoint, Gone, Heard, Linked, LinkEvent, Players
+from services.agent.endpoint import HIGH_BYTES, Endpoint, LinkEvent
 from services.agent.uplink import NoLink, Refused, Uplink
 
-__all__ = ["AgentLink", "Gone", "Heard", "LinkEvent", "Linked", "Players"]
 TAKE_BYTES: Final = 128 * 1024
 RESUME_AGAIN_S: Final = 0.05
 OPEN_AGAIN_S: Final = (0.1, 0.5)
@@ -157,7 +156,8 @@ class AgentLink:
         self._session, self._accepted, self._at, self._uplink = session, answer, link, uplink
         uplink.start()
         self._on_need()
-        self._carry_all()
+        for endpoint in [endpoint for endpoint in self._endpoints.values() if endpoint.waits]:
+            self.connected(endpoint)
         return True
 
     async def _keep(self) -> None:
@@ -270,11 +270,6 @@ class AgentLink:
         for channel, endpoint in list(self._by_channel.items()):
             if self._session is not None and self._session.waiting(channel) <= HIGH_BYTES // 2:
                 endpoint.sent_some()
-
-    def _carry_all(self) -> None:
-        for endpoint in list(self._endpoints.values()):
-            if endpoint.waits:
-                self.connected(endpoint)
 
     # -- its endpoints (endpoint.Carrier) ---------------------------------------------------------------------------------
 

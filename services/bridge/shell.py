@@ -33,7 +33,6 @@ from services.bridge.links import CharLink, Links, listen
 from services.bridge.settings import CannotStart, layout_of, rules_of
 
 TICK_S = 0.02
-REMEMBER_S = 1.0
 BUS_RETRY_S = 1.0
 CATCH_UP_TIMEOUT_S = 30.0
 _LOG = logging.getLogger(__name__)
@@ -73,7 +72,7 @@ class BridgeProcess:
         self._shell: Shell | None = None
         self._bus: NatsBus | None = None
         self._bus_up = False
-        self._remembered = self._memorable()
+        self._memory = memory.Keeper(self._store, self.core)
 
     async def start(self) -> None:
         """
@@ -109,7 +108,7 @@ class BridgeProcess:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.char.run(Keepalive().pack()), name="char-server")
             tasks.create_task(self._tick(), name="tick")
-            tasks.create_task(self._remember(), name="remember")
+            tasks.create_task(self._memory.run(), name="remember")
             tasks.create_task(self._live_on_bus(), name="bus")
 
     async def close(self) -> None:
@@ -121,8 +120,7 @@ class BridgeProcess:
             self.agents.close()
         self.links.close()
         self.char.close()
-        if self._store is not None and (changed := self._to_remember()) is not None:
-            _save(self._store, changed)
+        self._memory.keep()
 
     def status(self) -> dict[str, object]:
         """For /healthz."""
@@ -236,24 +234,6 @@ class BridgeProcess:
             self.core.tick(self._now_ms)
             self._perform()
 
-    async def _remember(self) -> None:
-        while True:
-            await asyncio.sleep(REMEMBER_S)
-            if (store := self._store) is not None and (changed := self._to_remember()) is not None:
-                await asyncio.to_thread(_save, store, changed)
-
-    def _to_remember(self) -> memory.Memory | None:
-        """None: the same as when it was asked last."""
-        if (now := self._memorable()) == self._remembered:
-            return None
-        self._remembered = now
-        return memory.Memory.of(self.core.relays(), self.core.state)
-
-    def _memorable(self) -> tuple[object, ...]:
-        """Differs when something worth remembering has changed."""
-        state = self.core.state
-        return tuple(self.core.relays()), state.world.assignments_seq, tuple(state.spent.items())
-
     async def _live_on_bus(self) -> None:
         """One connection after another; each one's end begins the next."""
         while True:
@@ -312,10 +292,3 @@ class _Relay:
 
     def on_lost(self, reason: str) -> None:  # noqa: ARG002
         self._process.relay_lost(self._number)
-
-
-def _save(store: Path, remembered: memory.Memory) -> None:
-    try:
-        memory.save(store, remembered)
-    except OSError as error:
-        _LOG.error("the bridge cannot remember: %s", error.strerror or error)

@@ -13,7 +13,8 @@ from libs.bus.nats import NatsBus, connect
 from libs.events import HostId, Link, MapName, MapReport, OrderedMap, Region
 from libs.runtime.clock import Clock
 from services.agent.core import Agent, Identity, Measured
-from services.agent.link import AgentLink, LinkEvent
+from services.agent.endpoint import LinkEvent
+from services.agent.link import AgentLink
 from services.agent.shell import AgentShell
 from services.agent.simulated import SimulatedMachine
 from tests.rathena.surroundings import free_ports

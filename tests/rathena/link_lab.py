@@ -13,7 +13,8 @@ from libs.events import HostId, Link
 from libs.link.keys import SIGNER, TAKER, fingerprint_of, link_keys, signing_key, taking_context
 from libs.link.tickets import LIFE_MS, NONCE_BYTES, Ticket, sign
 from libs.link.tls import CERT_FILE
-from services.agent.link import AgentLink, LinkEvent
+from services.agent.endpoint import LinkEvent
+from services.agent.link import AgentLink
 from services.bridge.admission import Admission
 from services.bridge.agents import Agents
 from services.bridge.links import Links, listen

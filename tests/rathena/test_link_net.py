@@ -16,7 +16,7 @@ from libs.link.messages import LinkAccepted, LinkHello, LinkOpen, LinkRefused, L
 from libs.link.records import Kind, record
 from libs.link.tickets import prove, public_hex
 from libs.rathena.inter_link import Keepalive, KeepaliveAck, MapLogin, MapsAck, RegisterUsers, UserCount
-from services.agent.link import Gone, Linked, Players
+from services.agent.endpoint import Gone, Linked, Players
 from services.bridge import session
 from tests.conftest import Eventually
 from tests.rathena.cutting import Proxy

@@ -8,13 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from libs.link.channel import CHUNK_BYTES, CREDIT_DOWN, CREDIT_UP
 from libs.link.records import RECORD_BYTES_MAX, BadLink, Kind, Records, record
 from libs.link.replay import FRAMES_MAX, Received, Sent
 from libs.link.session import (
     CHANNELS_MAX,
-    CHUNK_BYTES,
-    CREDIT_DOWN,
-    CREDIT_UP,
     KEPT_BYTES_MAX,
     Ended,
     Event,
