@@ -174,6 +174,18 @@ class TwinHost:
         for server in self.servers.running.values():
             server.thaw()
 
+    def die(self) -> None:
+        """As kill -9 of the agent: its connections end, its map-servers end with it, nobody says a word. Then `vanish`."""
+        assert self._running is not None
+        assert self._linking is not None
+        if self.link._uplink is not None:
+            self.link._uplink.abort("killed")
+        self._linking.cancel()
+        self._running.cancel()
+        self.servers.on_change = lambda: None
+        for server in self.servers.running.values():
+            server.kill()
+
     async def vanish(self) -> None:
         """Gone without a word, its map-servers too."""
         if self._running is not None:

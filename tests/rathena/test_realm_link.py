@@ -86,6 +86,21 @@ async def test_a_killed_map_server_is_known_at_once(tmp_path: Path) -> None:
         tell("death of a linked host's map-server, kill to load-end", ms)
 
 
+async def test_a_killed_agent_whose_map_servers_die_with_it_is_known_at_once(tmp_path: Path) -> None:
+    """The link's end alone would be doubted for 1.5 s; its players' connections tell."""
+    async with on_a_host(tmp_path, hosts=3) as (realm, _, players, host):
+        ms = await realm.loads_after(players, host.die)
+        await host.vanish()
+
+        assert realm.undisturbed()
+        await realm.until(lambda: realm.moved[-1].kind == "death", "the death is said")
+        assert (realm.moved[-1].from_, realm.moved[-1].players) == (host.id, PLAYERS)
+        await realm.attack(players)
+        await realm.kept(players)
+        assert "its link and a player's connection ended together" in realm.log("bridge")
+        tell("death of an agent, kill to load-end", ms)
+
+
 async def test_a_bridge_that_is_killed_gets_its_hosts_back_with_new_tickets(tmp_path: Path) -> None:
     async with on_a_host(tmp_path) as (realm, _, players, host):
         loads = [len(player.core.loads) for player in players]
