@@ -16,6 +16,7 @@ from bench.choosing import choosing
 from bench.entering import entering
 from bench.failing import failing
 from bench.figures import Figure
+from bench.linking import linking
 from bench.machine import machine
 from bench.parts import following, submitting
 from bench.plan import Plan
@@ -35,6 +36,7 @@ BENCHES: dict[str, Measure] = {
     "choose": choosing,
     "relay": relaying,
     "bridge": bridging,
+    "link": linking,
 }
 """A new bench goes here."""
 

@@ -99,7 +99,7 @@ async def bridging(plan: Plan) -> list[Figure]:
 
 async def _through_proxy(plan: Plan) -> _Run:
     async with _town() as town:
-        port = _free_port()
+        port = free_port()
         async with place.process("proxy", "bench.proxy", str(port), str(town.char.port), url="") as process:
             for host in town.hosts:
                 await host.connect(port, bridge=False)
@@ -109,7 +109,7 @@ async def _through_proxy(plan: Plan) -> _Run:
 async def _through_bridge(plan: Plan) -> _Run:
     async with _town() as town:
         assigned = [facts.assign(MapName(host.map), HostId(host.host), []) for host in town.hosts]
-        ports = {name: _free_port() for name in ("map_servers", "hosts", "relays")}
+        ports = {name: free_port() for name in ("map_servers", "hosts", "relays")}
         async with (
             place.server(assigned) as url,
             place.process("validator", "services.validator", url=url),
@@ -184,7 +184,7 @@ def _environ(town: Town, ports: dict[str, int]) -> dict[str, str]:
     return addresses | {"KAFRA__BRIDGE__CHAR_SERVER": f"{LOCAL}:{town.char.port}", "KAFRA_BRIDGE_OPEN": "1"}
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server((LOCAL, 0)) as server:
         return int(server.getsockname()[1])
 

@@ -21,7 +21,7 @@ UP_READY_S = 5.0
 UPS = 5
 HOUR_S = 3_600
 STORMS_S = 600
-WITH_TARGETS = ("enter", "down", "start", "heartbeats", "fleet", "bridge")
+WITH_TARGETS = ("enter", "down", "start", "heartbeats", "fleet", "bridge", "link")
 """Benches with figures that have a target."""
 KAFRA = (sys.executable, "-m", "services.ops")
 
@@ -124,6 +124,12 @@ async def door(scale: Scale) -> list[Proof]:
 async def false_deaths(scale: Scale) -> list[Proof]:
     what = "500 agents, the CPU taken by something else for 10 min; the registry stopped for 5 s"
     return [await _tests(scale, what, "0 hosts called dead", "tests/nats/test_false_deaths.py")]
+
+
+async def links(scale: Scale) -> list[Proof]:
+    what = "hosts' links cut for 700 ms, agents and map-servers killed behind them"
+    passed, figures = await _measured(scale, what, "20 cuts of each kind unseen, 50 kills", "tests/rathena/test_realm_link.py")
+    return [passed, *_judged(figures, "death of a linked host's map-server, kill to load-end", {0.5: 60.0, 0.99: 250.0})]
 
 
 async def bridge_kills(scale: Scale) -> list[Proof]:
@@ -265,6 +271,7 @@ ROWS: tuple[Row, ...] = (
     Row("host_deaths", "hosts killed, cut off, frozen", host_deaths),
     Row("registries", "two registries", registries),
     Row("moves", "orderly moves", moves),
+    Row("links", "hosts' links", links),
     Row("bridge", "bridge and relay kills", bridge_kills),
     Row("door", "hosts judged at the door", door),
     Row("false-deaths", "false deaths", false_deaths),

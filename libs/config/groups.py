@@ -190,10 +190,18 @@ class Bridge(Group):
     passwd: Text = Field(default="p1", pattern=LOGIN_PATTERN, description=LOGIN_ALLOWED, repr=False)
     map_servers: Address = address("127.0.0.1:6122")
     hosts: Address = address("0.0.0.0:6125")
+    public: Address = address("127.0.0.1:6125")
+    tickets: Text = path_of("a directory with tickets.pub, cert.pem and key.pem")
     relays: Address = address("127.0.0.1:6126")
     tls: Text = path_of("a directory with ca.pem, cert.pem and key.pem")
     layout: Text = path_of("a layout made by `kafra rathena layout`")
     store: Text = path_of("a directory")
+
+
+class Registry(Group):
+    """What the registry signs with. Not part of public()."""
+
+    tickets: Text = path_of("a directory with tickets.key and bridge.pem")
 
 
 class Relay(Group):

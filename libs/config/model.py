@@ -20,6 +20,7 @@ from libs.config.groups import (
     Monitoring,
     Nats,
     Rebalance,
+    Registry,
     Relay,
     Scoring,
     Security,
@@ -29,7 +30,7 @@ from libs.config.groups import (
 
 HASH_DIGITS = 16  # 64 bits: no two configurations of one realm ever meet
 REGIONS_MAX = 64
-LOCAL = ("nats", "bridge", "relay")
+LOCAL = ("nats", "bridge", "registry", "relay")
 """Groups of this machine: they concern no decision and may hold secrets, so they are in no config.applied and no finding."""
 
 
@@ -54,6 +55,7 @@ class Settings(BaseSettings):
     vps: Vps = Vps()
     nats: Nats = Nats()
     bridge: Bridge = Bridge()
+    registry: Registry = Registry()
     relay: Relay = Relay()
 
     @classmethod

@@ -15,7 +15,7 @@ from libs.events.base import (
     subject_of,
 )
 from libs.events.codec import BODY_BYTES_MAX, MalformedEvent, decode, decode_reply, encode, headers_for, parse_subject
-from libs.events.hosts import HostDown, HostMetrics, HostSpec, HostUp, HostVerdict, MapReport
+from libs.events.hosts import HostDown, HostMetrics, HostSpec, HostUp, HostVerdict, LinkReport, MapReport
 from libs.events.maps import Basis, Candidate, Cause, MapAssign, MapCensus, MapEnter, MapLeave, MapMoved, Terms
 from libs.events.names import HostId, HostKey, MapName, NodeName, Region, is_name
 from libs.events.operations import ConfigApplied, DeadLetter, OpsAlert, OpsBan, OpsDrain, OpsEnroll
@@ -63,6 +63,7 @@ __all__ = [
     "HostUp",
     "HostVerdict",
     "Link",
+    "LinkReport",
     "MalformedEvent",
     "MapAssign",
     "MapCensus",

@@ -43,6 +43,13 @@ class MapReport(msgspec.Struct, frozen=True, kw_only=True):
     players: Count = 0
 
 
+class LinkReport(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent's link. key: Ed25519 public key of this agent process, hex; tickets are for it. linked: it needs none."""
+
+    key: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+    linked: bool
+
+
 @declare("host.metrics", token="host", stream=Stream.METRICS, said_by="agent", heard_by="registry, validator")
 class HostMetrics(Event, frozen=True, kw_only=True):
     """An agent's heartbeat. Any measured value may be null or absent: unmeasured (DESIGN D8).
@@ -65,6 +72,7 @@ class HostMetrics(Event, frozen=True, kw_only=True):
     maps: what runs here: map -> tenure, state, players.
     bundle: the map-server bundle's version, null for none.
     leaving: true on an orderly goodbye.
+    link: its link to the bridge, null while it needs none.
     """
 
     host: HostId
@@ -85,6 +93,7 @@ class HostMetrics(Event, frozen=True, kw_only=True):
     maps: Annotated[dict[MapName, MapReport], Meta(max_length=MAPS_PER_HOST_MAX)]
     bundle: Annotated[str, Meta(max_length=128)] | None = None
     leaving: bool
+    link: LinkReport | None = None
 
 
 class HostSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,11 +19,13 @@ class OrderedMap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and with which one-time ticket the agent links to the bridge."""
+    """Where and with which one-time ticket the agent links to the bridge. certificate: SHA-256 of the one the bridge shows,
+    hex; without one nobody links."""
 
     address: Annotated[str, Meta(max_length=255)]
     port: Port
     ticket: Annotated[str, Meta(max_length=2048)]
+    certificate: Annotated[str, Meta(max_length=64)] = ""
 
 
 TWO_AGENTS = "two agents use this host's identity"
@@ -47,7 +49,7 @@ class HostOrder(Event, frozen=True, kw_only=True):
     lease: the registry lease's number; a later holder has a higher one.
     interval_ms: heartbeat interval, ms.
     maps: map -> tenure and role; a map not named is stopped.
-    link: where to link to, null while there is no bridge.
+    link: where and with what to link, a fresh ticket for an agent that says it has no link; else null.
     score: the host's score without a map's own terms, for its player.
     notes: unmet requirements and other words for its player.
     regions: name -> the relay's host:port; the host times its way there.

@@ -62,8 +62,9 @@ class Frames(Generic[M]):
         return found
 
 
-def first(says: type[M], data: bytes, limit_bytes: int) -> tuple[M, bytes] | None:
-    """The message a stream begins with, and what follows it, which is none of ours; None: not whole yet.
+def first(says: "msgspec.msgpack.Decoder[M]", data: bytes, limit_bytes: int) -> tuple[M, bytes] | None:
+    """The message a stream begins with, and what follows it, which is none of ours; None: not whole yet. says: reads what it
+    may be.
 
     Raises:
         BadFrame: too long, or no such message.
@@ -77,6 +78,6 @@ def first(says: type[M], data: bytes, limit_bytes: int) -> tuple[M, bytes] | Non
     if len(data) < end:
         return None
     try:
-        return msgspec.msgpack.decode(data[_LENGTH.size : end], type=says), data[end:]
+        return says.decode(data[_LENGTH.size : end]), data[end:]
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError, RecursionError) as error:
         raise BadFrame(str(error)) from None

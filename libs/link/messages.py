@@ -18,6 +18,9 @@ Name = Annotated[str, Meta(max_length=80)]
 MapWord = Annotated[str, Meta(max_length=16)]
 """A map's name as rAthena's packets hold it."""
 Port = Annotated[int, Meta(ge=0, le=65535)]
+HostToken = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_@-]{1,32}\Z")]
+MapToken = HostToken
+"""A host's and a map's name as they stand on the bus."""
 
 FRAME_BYTES_MAX: Final = 8 * 1024 * 1024
 """A relay's whole table after a restart: 50,000 players of 150 bytes."""
@@ -191,15 +194,60 @@ class Refuse(Message, frozen=True, kw_only=True, tag="refuse"):
 
 
 class LinkHello(Message, frozen=True, kw_only=True, tag="link.hello"):
-    """First on a host's link; what follows is its map-server's own stream. host, map: whose, and for which map. address, port:
-    where that map-server takes players, IPv4. ticket: signed, spent once; empty in labs."""
+    """In labs: first on a map-server's own connection; what follows is its stream. host, map: whose, and for which map.
+    address, port: where that map-server takes players, IPv4."""
 
-    host: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_@-]{1,32}\Z")]
-    map: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_@-]{1,32}\Z")]
+    host: HostToken
+    map: MapToken
     address: Annotated[str, Meta(max_length=15)]
     port: Port
-    ticket: Annotated[str, Meta(max_length=2048)] = ""
+
+
+class LinkOpen(Message, frozen=True, kw_only=True, tag="link.open"):
+    """First on an agent's connection: a new session, a new incarnation of all its map-servers. Answered by `LinkAccepted` or
+    `LinkRefused`. key: of this agent process, Ed25519, hex. ticket: of host.order, for this key. proof: that it has the key
+    (libs/link/tickets.py)."""
+
+    host: HostToken
+    key: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+    ticket: Annotated[str, Meta(max_length=2048)]
+    proof: Annotated[bytes, Meta(max_length=64)]
+
+
+class LinkResume(Message, frozen=True, kw_only=True, tag="link.resume"):
+    """The same after an interruption. secret: as `LinkAccepted` gave it. received: frames that came; the rest is said again."""
+
+    session: Annotated[str, Meta(max_length=32)]
+    secret: Annotated[bytes, Meta(max_length=32)]
+    received: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class LinkAccepted(Message, frozen=True, kw_only=True, tag="link.accepted"):
+    """session, secret: for `LinkResume`, of this session alone. window_ms: how long after a break it is kept."""
+
+    session: Annotated[str, Meta(max_length=32)]
+    secret: Annotated[bytes, Meta(max_length=32)]
+    window_ms: Annotated[int, Meta(ge=0, le=60_000)]
+
+
+class LinkResumed(Message, frozen=True, kw_only=True, tag="link.resumed"):
+    """received: frames that came; the rest is said again."""
+
+    received: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class LinkRefused(Message, frozen=True, kw_only=True, tag="link.refused"):
+    """why: in a few words, for the player's log. The connection ends."""
+
+    why: Annotated[str, Meta(max_length=256)]
 
 
 RelaySays = RelayHello | Arrived | Entered | Loaded | Walked | Leaving | ServerLost | Held | Closed
 BridgeSays = BridgeHello | Serve | Hold | Refuse
+LAB_GREETS: Final = msgspec.msgpack.Decoder(LinkHello)
+AGENT_GREETS: Final[msgspec.msgpack.Decoder[LinkOpen | LinkResume]] = msgspec.msgpack.Decoder(LinkOpen | LinkResume)
+BRIDGE_GREETS: Final[msgspec.msgpack.Decoder[LinkAccepted | LinkResumed | LinkRefused]] = msgspec.msgpack.Decoder(
+    LinkAccepted | LinkResumed | LinkRefused
+)
+"""A host's link: one frame from either end; records follow (libs/link/session.py)."""
+GREETING_BYTES_MAX: Final = 4096

@@ -72,9 +72,9 @@ def make_authority(directory: Path, parties: Iterable[str] = (BRIDGE, RELAY)) ->
         certificate = _certificate(party, own_key.public_key(), key, ca)
         place = made[party] = directory / party
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write(place / CA_FILE, ca.public_bytes(serialization.Encoding.PEM))
-        _write(place / CERT_FILE, certificate.public_bytes(serialization.Encoding.PEM))
-        _write(
+        write_secret(place / CA_FILE, ca.public_bytes(serialization.Encoding.PEM))
+        write_secret(place / CERT_FILE, certificate.public_bytes(serialization.Encoding.PEM))
+        write_secret(
             place / KEY_FILE,
             own_key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
         )
@@ -129,7 +129,7 @@ def _usage(*, of_authority: bool) -> x509.KeyUsage:
     )
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_secret(path: Path, data: bytes) -> None:
     """Whole or not at all, never readable by others, not even for a moment."""
     temporary = path.with_name(path.name + ".new")
     temporary.unlink(missing_ok=True)

@@ -78,6 +78,9 @@ def run_loop(life: Coroutine[Any, Any, int]) -> int:
     try:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             return runner.run(life)
+    except ConfigError as error:  # found out only when what a setting names was read
+        _LOG.error("%s", error)
+        return EXIT_FINDING
     except BusUnavailable as error:
         _LOG.error("%s", error)
         return EXIT_NO_ANSWER

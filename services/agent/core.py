@@ -3,7 +3,18 @@
 from collections import deque
 from dataclasses import dataclass
 
-from libs.events import HostCheck, HostCheckReply, HostId, HostMetrics, HostOrder, MapName, MapReport, OrderedMap, Region
+from libs.events import (
+    HostCheck,
+    HostCheckReply,
+    HostId,
+    HostMetrics,
+    HostOrder,
+    LinkReport,
+    MapName,
+    MapReport,
+    OrderedMap,
+    Region,
+)
 from libs.events.orders import TWO_AGENTS
 from libs.events.proof import proof_of
 
@@ -66,7 +77,13 @@ class Agent:
         return two and order.heard is not None and (order.heard.seq, order.heard.at_ms) not in self._said
 
     def metrics(
-        self, measured: Measured, reports: dict[MapName, MapReport], at_ms: int, *, leaving: bool = False
+        self,
+        measured: Measured,
+        reports: dict[MapName, MapReport],
+        at_ms: int,
+        *,
+        leaving: bool = False,
+        link: LinkReport | None = None,
     ) -> HostMetrics:
         """The next heartbeat."""
         self._seq += 1
@@ -90,6 +107,7 @@ class Agent:
             maps=reports,
             bundle=measured.bundle,
             leaving=leaving,
+            link=link,
         )
 
     def answer(self, check: HostCheck) -> HostCheckReply:

@@ -37,8 +37,7 @@ PING_S = 0.05
 PING_TIMEOUT_S = 2.0
 BUSY_WAIT_S_MAX = 25.0
 """A server's side that is busy is waited for once."""
-EXAMPLES = """examples:
-  kafra agent doctor --nats nats://play.example.org:4222
+EXAMPLES = """Example: kafra agent doctor --nats nats://play.example.org:4222
   kafra agent doctor --config agent.toml --json
 """
 Step = Callable[[str], None]

@@ -16,8 +16,7 @@ from libs.identity.keys import BadKey, Kind, make_seed, public_key_of, read_seed
 from libs.runtime.service import EXIT_DONE, EXIT_FINDING
 from services.agent.settings import AgentSettings, add_flags, default_file, settings_of
 
-EXAMPLES: Final = """examples:
-  kafra agent enroll --host-id my_pc --account 2000001
+EXAMPLES: Final = """Example: kafra agent enroll --host-id my_pc --account 2000001
   kafra agent enroll --host-id my_pc --token my_pc.jwt      with what the operator of a cluster gave you
 """
 TOKEN_BYTES_MAX: Final = 16 * 1024

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from libs.events import HostId, HostSpeed, HostSpeedReply, MapName, MapReport, OrderedMap, Region
+from libs.events import HostId, HostSpeed, HostSpeedReply, Link, LinkReport, MapName, MapReport, OrderedMap, Region
 from services.agent.core import Measured
 
 
@@ -38,6 +38,17 @@ class Metrics(Protocol):
 
     async def keep_measuring(self, server: ServerSide) -> None:
         """What takes time to measure, for as long as the agent runs."""
+
+
+class BridgeLink(Protocol):
+    """The way to the bridge (link.py), to whom beats and hears orders."""
+
+    @property
+    def report(self) -> LinkReport | None:
+        """For the heartbeat: by it a ticket is asked for."""
+
+    def offer(self, link: Link) -> None:
+        """An order had a ticket."""
 
 
 class MapServers(Protocol):

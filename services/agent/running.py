@@ -28,8 +28,7 @@ EXAMPLES = """commands:
   doctor   would this machine be accepted, and why not: kafra agent doctor --help
   enroll   make this host's key; once, before the first run
 
-examples:
-  kafra agent --nats nats://play.example.org:4222 --host-id my_pc --seed my_pc.seed --account 2000001
+Example: kafra agent --nats nats://play.example.org:4222 --host-id my_pc --seed my_pc.seed --account 2000001
   kafra agent --config agent.toml
   kafra agent --host-id lab_1 --simulate          a made-up host, for labs (kafra up --open)
 """

@@ -13,7 +13,7 @@ from libs.events import HostCheck, HostCheckReply, HostId, HostOrder, HostSpeed,
 from libs.runtime.clock import Clock
 from libs.runtime.service import unless
 from services.agent.core import Agent
-from services.agent.ports import MapServers, Metrics
+from services.agent.ports import BridgeLink, MapServers, Metrics
 
 PING_TIMEOUT_S = 2.0
 PING_S = 1.0
@@ -44,8 +44,11 @@ class Displaced(BusError):
 class AgentShell:
     """Also the `ServerSide` its machine measures against."""
 
-    def __init__(self, agent: Agent, bus: Bus, metrics: Metrics, servers: MapServers, clock: Clock) -> None:
+    def __init__(
+        self, agent: Agent, bus: Bus, metrics: Metrics, servers: MapServers, clock: Clock, link: BridgeLink | None = None
+    ) -> None:
         self._agent, self._bus, self._metrics, self._servers, self._clock = agent, bus, metrics, servers, clock
+        self._link = link
         self._news = asyncio.Event()
         self._at_once = False
         self._leaving = False
@@ -93,7 +96,8 @@ class AgentShell:
         """One heartbeat now."""
         now_ms = self._clock.now_ms()
         reports = self._servers.reports(now_ms)
-        self._bus.say(self._agent.metrics(self._metrics.measure(), reports, now_ms, leaving=leaving))
+        link = self._link.report if self._link is not None else None
+        self._bus.say(self._agent.metrics(self._metrics.measure(), reports, now_ms, leaving=leaving, link=link))
 
     def beat_soon(self) -> None:
         """One heartbeat as soon as may be: the connection is there again, or the machine woke."""
@@ -175,6 +179,8 @@ class AgentShell:
             self._news.set()
         elif self._agent.on_order(order):
             self._tell(order.notes)
+            if order.link is not None and self._link is not None:
+                self._link.offer(order.link)
             if not self._leaving:
                 self._servers.obey(order.maps, self._clock.now_ms())
             self._news.set()

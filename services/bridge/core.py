@@ -17,6 +17,7 @@ from libs.rathena.layout import Layout
 from libs.rathena.packets import BadPacket
 from services.bridge.answers import Answers
 from services.bridge.changing import Changing
+from services.bridge.doubt import Doubt
 from services.bridge.effects import Effect
 from services.bridge.ending import Ending
 from services.bridge.mux import Mux
@@ -57,6 +58,7 @@ class Bridge:
         self.serving = Serving(self.state, self.changing, self.staying, self.said)
         self.slot = Slot(self.state, self.serving.on_ready)
         self.pulse = Pulse(self.state)
+        self.doubt = Doubt(self.state)
         self._mux = Mux(self.state.nodes, self.state.players, layout)
         self._saving = Saving(self.state, self._mux, self.gate, self.changing)
         self._recovery = Recovery(self.state, self._mux, self.slot, self._from_node)

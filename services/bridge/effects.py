@@ -41,7 +41,7 @@ class Report:
     """Something a host should not have done, or that a stale server did: logged and counted. packet_id 0: no packet.
 
     kind: `fenced` (of a character it does not serve), `refused` (hosts may not say this), `unknown` (no such id), `forged`,
-    `dropped`.
+    `dropped`, `ticket` (a link that was refused).
     """
 
     kind: str

@@ -1,41 +1,35 @@
-"""Links of hosts: first a frame that says whose it is and for which map, then the inter-server stream of its map-server.
-
-In: bytes. Out: an authenticated link, then packets as from any map-server. Without a ticket nobody gets further; tickets come
-with the agent's own link, until then hosts link in labs only (`kafra up --open`).
+"""Hosts' map-servers in labs (`KAFRA_BRIDGE_OPEN`, no keys): first a frame that says whose it is and for which map, then its
+stream, on a plain connection of its own. Loopback only; elsewhere hosts come through their agents' links (sessions.py).
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Final
 
 from libs.link.frames import BadFrame, first
-from libs.link.messages import LinkHello
+from libs.link.messages import GREETING_BYTES_MAX, LAB_GREETS
 from libs.rathena.values import ip_bytes
 from services.bridge.links import Links, NodeLink
 
 HELLO_TIMEOUT_S: Final = 5.0
-HELLO_BYTES_MAX: Final = 4096
-_LOG = logging.getLogger(__name__)
+OnHost = Callable[[int, str, str, bytes, int], None]
+"""(number, host, map, ip, port): a host's link for one map."""
 
 
-class HostLinks:
-    """on_host(number, host, map, ip, port): a host's link for one map. open_: no ticket is asked for."""
-
-    def __init__(self, links: Links, on_host: Callable[[int, str, str, bytes, int], None], *, open_: bool) -> None:
+class LabLinks:
+    def __init__(self, links: Links, on_host: OnHost) -> None:
         self.links, self.on_host = links, on_host
-        self.possible = open_
 
-    def protocol(self) -> "HostLink":
-        return HostLink(self, self.links.next_number())
+    def protocol(self) -> "LabLink":
+        return LabLink(self, self.links.next_number())
 
 
-class HostLink(NodeLink):
+class LabLink(NodeLink):
     """As any map-server's link, once it has said whose it is."""
 
-    def __init__(self, hosts: HostLinks, number: int) -> None:
-        super().__init__(number, hosts.links)
-        self._hosts = hosts
+    def __init__(self, labs: LabLinks, number: int) -> None:
+        super().__init__(number, labs.links)
+        self._labs = labs
         self._begun: bytes | None = b""
         self._timer: asyncio.TimerHandle | None = None
 
@@ -48,7 +42,7 @@ class HostLink(NodeLink):
             return
         self._begun += data
         try:
-            found = first(LinkHello, self._begun, HELLO_BYTES_MAX)
+            found = first(LAB_GREETS, self._begun, GREETING_BYTES_MAX)
             if found is None:
                 return
             hello, rest = found
@@ -59,6 +53,11 @@ class HostLink(NodeLink):
         self._begun = None
         if self._timer is not None:
             self._timer.cancel()
-        self._hosts.on_host(self.number, hello.host, hello.map, ip, hello.port)
+        self._labs.on_host(self.number, hello.host, hello.map, ip, hello.port)
         if rest:
             super().data_received(rest)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        super().connection_lost(exc)

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable
 from typing import cast
 
+from libs.link.peer import HANDSHAKE_TIMEOUT_S, split
 from libs.rathena.framing import CHAR_TO_MAP, MAP_TO_CHAR, BadStream, Splitter
 
 BUFFER_BYTES_MAX = 64 * 1024 * 1024
@@ -23,18 +24,19 @@ KEEPALIVE_S = 20.0
 _LOG = logging.getLogger(__name__)
 
 
-class NodeLink(asyncio.Protocol):
-    """A connection of a map-server. number: never used twice."""
+class MapServer:
+    """What a map-server says, over whatever connection: whole packets in order, until it ends. number: never used twice.
+
+    A connection calls `made`, `heard` with bytes, `gone`; it implements `begin`, `send`, `close` and `pause`.
+    """
 
     def __init__(self, number: int, links: "Links") -> None:
         self.number = number
         self._links = links
         self._splitter = Splitter(MAP_TO_CHAR)
-        self._transport: asyncio.Transport | None = None
         self.linked = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+    def made(self) -> None:
         self._links.made(self)
         self.linked = True
         self.begin()
@@ -43,7 +45,7 @@ class NodeLink(asyncio.Protocol):
         """It is connected; of the VPS it needs to say no more."""
         self._links.on_linked(self.number)
 
-    def data_received(self, data: bytes) -> None:
+    def heard(self, data: bytes) -> None:
         if not self.linked:
             return
         try:
@@ -53,10 +55,44 @@ class NodeLink(asyncio.Protocol):
             return
         self._links.on_packets(self.number, packets)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def gone(self) -> None:
         if self.linked:
             self.linked = False
             self._links.gone(self)
+
+    def end(self, reason: str) -> None:
+        """What was sent before is sent still, where the peer reads; nothing it says counts any more."""
+        if self.linked:
+            _LOG.warning("map-server link %d is cut: %s", self.number, reason)
+        self.gone()
+        self.close(reason)
+
+    def send(self, packet: bytes) -> None:
+        raise NotImplementedError
+
+    def close(self, reason: str) -> None:
+        raise NotImplementedError
+
+    def pause(self, paused: bool) -> None:
+        raise NotImplementedError
+
+
+class NodeLink(MapServer, asyncio.Protocol):
+    """A map-server's own TCP connection."""
+
+    def __init__(self, number: int, links: "Links") -> None:
+        super().__init__(number, links)
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self.made()
+
+    def data_received(self, data: bytes) -> None:
+        self.heard(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self.gone()
 
     def send(self, packet: bytes) -> None:
         if self._transport is None or self._transport.is_closing():
@@ -66,12 +102,7 @@ class NodeLink(asyncio.Protocol):
             return
         self._transport.write(packet)
 
-    def end(self, reason: str) -> None:
-        """What was sent before is sent still; nothing it says counts any more."""
-        if self.linked:
-            _LOG.warning("map-server link %d is cut: %s", self.number, reason)
-            self.linked = False
-            self._links.gone(self)
+    def close(self, reason: str) -> None:  # noqa: ARG002 - it is told nothing
         if self._transport is not None:
             self._transport.close()
 
@@ -90,7 +121,7 @@ class Links:
         on_gone: Callable[[int], None],
     ) -> None:
         self.on_linked, self.on_packets, self._on_gone = on_linked, on_packets, on_gone
-        self._links: dict[int, NodeLink] = {}
+        self._links: dict[int, MapServer] = {}
         self._number = 0
         self._paused = False
 
@@ -101,12 +132,12 @@ class Links:
         self._number += 1
         return self._number
 
-    def made(self, link: NodeLink) -> None:
+    def made(self, link: MapServer) -> None:
         self._links[link.number] = link
         if self._paused:
             link.pause(True)
 
-    def gone(self, link: NodeLink) -> None:
+    def gone(self, link: MapServer) -> None:
         if self._links.pop(link.number, None) is not None:
             self._on_gone(link.number)
 
@@ -232,10 +263,14 @@ class CharLink(asyncio.Protocol):
 
 
 async def listen(
-    protocol: Callable[[], NodeLink], host: str, port: int, context: ssl.SSLContext | None = None
+    protocol: Callable[[], asyncio.Protocol], address: str, context: ssl.SSLContext | None = None
 ) -> asyncio.Server:
-    """
+    """address: host:port.
+
     Raises:
         OSError: the address is taken or none of this machine's.
     """
-    return await asyncio.get_running_loop().create_server(protocol, host, port, ssl=context)
+    host, port = split(address)
+    timeout_s = HANDSHAKE_TIMEOUT_S if context else None
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(protocol, host, port, ssl=context, ssl_handshake_timeout=timeout_s)

@@ -2,6 +2,7 @@
 can serve while NATS is away (DESIGN D5). One file, written anew in full and renamed; a file that cannot be read counts as none,
 and is said."""
 
+import asyncio
 import logging
 import os
 from pathlib import Path
@@ -11,9 +12,11 @@ import msgspec
 from libs.events import MalformedEvent, MapAssign, Stream, decode, encode
 from libs.events.base import Fact
 from libs.hosting.world import World
+from services.bridge.core import Bridge
 from services.bridge.state import State
 
 NAME = "bridge.msgpack"
+EVERY_S = 1.0
 _LOG = logging.getLogger(__name__)
 
 
@@ -67,3 +70,42 @@ def save(directory: Path, memory: Memory) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
+
+
+class Keeper:
+    """Saves what changed, now and then. store: None: nothing is remembered."""
+
+    def __init__(self, store: Path | None, core: Bridge) -> None:
+        self._store, self._core = store, core
+        self._kept = self._memorable()
+
+    async def run(self) -> None:
+        """Until cancelled; then `keep`."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            if (store := self._store) is not None and (changed := self._changed()) is not None:
+                await asyncio.to_thread(_save, store, changed)
+
+    def keep(self) -> None:
+        """At once, what is not saved yet."""
+        if self._store is not None and (changed := self._changed()) is not None:
+            _save(self._store, changed)
+
+    def _changed(self) -> Memory | None:
+        """None: the same as when it was asked last."""
+        if (now := self._memorable()) == self._kept:
+            return None
+        self._kept = now
+        return Memory.of(self._core.relays(), self._core.state)
+
+    def _memorable(self) -> tuple[object, ...]:
+        """Differs when something worth remembering has changed."""
+        state = self._core.state
+        return tuple(self._core.relays()), state.world.assignments_seq, tuple(state.spent.items())
+
+
+def _save(store: Path, remembered: Memory) -> None:
+    try:
+        save(store, remembered)
+    except OSError as error:
+        _LOG.error("the bridge cannot remember: %s", error.strerror or error)

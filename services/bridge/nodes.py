@@ -16,7 +16,8 @@ class Node:
     link: the shell's number for the connection; never used twice. server: what relays and logs call it, `core`, `fallback`,
     `vps-<port>` or `<host>/<map>`. host: whose machine; None for the VPS. ip, port: where its players connect to, 4 bytes and
     TCP port. maps: loaded, without extension. ready: it was told so (2afb). users: players it counts (2afe). claimed: account
-    and character of those it said it has (2aff). turned_away: players in a row who did not get in.
+    and character of those it said it has (2aff). turned_away: players in a row who did not get in. doubtful: its link broke and
+    may come back; dropped_ms: when a player's connection to it last ended without a word (doubt.py).
     """
 
     link: int
@@ -29,6 +30,8 @@ class Node:
     users: int = 0
     claimed: frozenset[tuple[int, int]] = frozenset()
     turned_away: int = 0
+    doubtful: bool = False
+    dropped_ms: int | None = None
 
     @property
     def is_vps(self) -> bool:

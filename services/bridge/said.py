@@ -7,14 +7,18 @@ away enters and leaves are dropped: the census makes them good (DESIGN D11). Bou
 from collections import Counter, deque
 from collections.abc import Iterator
 
-from libs.events import HostId, HostLost, MapCensus, MapEnter, MapLeave, MapMoved, MapName, Region
+from libs.events import HostId, HostLost, MapCensus, MapEnter, MapLeave, MapMoved, MapName, OpsAlert, Region
 from libs.hosting.effects import Append, Effect, Say
+from services.bridge.effects import Report
 from services.bridge.players import Phase, Player
 from services.bridge.state import State, wire_name
 
 CENSUS_MS = 1_000
 RESTATE_MS = 3_600_000
 QUEUE_MAX = 10_000
+ALERT_MS = 60_000
+"""Of one host, or of strangers, at most so often; each refusal is counted and logged besides."""
+ALERTED_MAX = 1_000
 NO_REGION = Region("vps")
 """Of players whose relay has no region configured."""
 
@@ -27,6 +31,7 @@ class Said:
         self._dirty: dict[MapName, int] = {}
         self._said_ms: dict[MapName, int] = {}
         self._population: dict[MapName, Counter[Region]] = {}
+        self._alerted_ms: dict[str, int] = {}
         self.connected = False
 
     def at(self, player: Player) -> None:
@@ -72,6 +77,20 @@ class Said:
     def link_lost(self, host: HostId, link: int) -> None:
         if self.connected:
             self._queue.append(Say(HostLost(host=host, at_ms=self._state.now_ms, link=str(link))))
+
+    def link_refused(self, host: HostId | None, why: str, detail: str, now_ms: int) -> None:
+        """Somebody wanted to link and was refused, or broke the link's rules. host: where it is proven to concern him."""
+        self._state.now_ms = now_ms
+        rules = self._state.rules
+        self._state.out.append(Report("ticket", host or "a stranger", 0, f"{why}: {detail}"))
+        about = host or rules.name
+        if rules.alerts and self.connected and now_ms - self._alerted_ms.get(about, -ALERT_MS) >= ALERT_MS:
+            self._alerted_ms.pop(about, None)
+            if len(self._alerted_ms) >= ALERTED_MAX:
+                del self._alerted_ms[next(iter(self._alerted_ms))]
+            self._alerted_ms[about] = now_ms
+            words = f"{why}: {detail}"[:1000]
+            self._queue.append(Say(OpsAlert(about=about, at_ms=now_ms, what="link_refused", detail=words, by=rules.name)))
 
     def on_bus(self, connected: bool) -> None:
         """The bus came or went."""

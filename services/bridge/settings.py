@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from libs.config import Settings
+from libs.events import NodeName
 from libs.rathena.layout import BadLayout, Layout, shipped
 from libs.rathena.values import ip_bytes
 from services.bridge.state import Rules
@@ -17,7 +18,7 @@ class CannotStart(Exception):
     """In words for the operator."""
 
 
-def rules_of(settings: Settings) -> Rules:
+def rules_of(settings: Settings, name: NodeName) -> Rules:
     """
     Raises:
         CannotStart: an address that clients or map-servers are told is no IPv4 address.
@@ -36,6 +37,8 @@ def rules_of(settings: Settings) -> Rules:
         hold_ms=settings.relay.hold_timeout_s * 1000,
         when_validator_away=settings.security.when_validator_away,
         patience_ms=settings.security.hold_s * 1000,
+        alerts=settings.monitoring.alert_on_failure,
+        name=name,
     )
 
 

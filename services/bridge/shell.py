@@ -12,7 +12,8 @@ from libs.bus.errors import BusError
 from libs.bus.nats import NatsBus, connect
 from libs.bus.port import Start
 from libs.config import Settings
-from libs.events import HostId, PlayersOnline, PlayersOnlineReply, Stream
+from libs.events import HostId, NodeName, PlayersOnline, PlayersOnlineReply, Stream
+from libs.link.keys import taking_context
 from libs.link.messages import BridgeHello, RelayHello, RelaySays
 from libs.link.peer import Peer, serve
 from libs.link.tls import BadIdentity, server_context
@@ -23,32 +24,37 @@ from libs.runtime.process import node_name
 from libs.runtime.shell import Shell
 from libs.runtime.telemetry import Counters, start_telemetry
 from services.bridge import memory
+from services.bridge.admission import Admission
+from services.bridge.agents import Agents
 from services.bridge.core import Bridge
 from services.bridge.hands import Hands
-from services.bridge.hosts import HostLinks
+from services.bridge.hosts import LabLinks
 from services.bridge.links import CharLink, Links, listen
 from services.bridge.settings import CannotStart, layout_of, rules_of
 
 TICK_S = 0.02
-REMEMBER_S = 1.0
 BUS_RETRY_S = 1.0
 CATCH_UP_TIMEOUT_S = 30.0
 _LOG = logging.getLogger(__name__)
 
 
 class BridgeProcess:
-    """`start`, then `run` until cancelled, then `close`. open: hosts link without a ticket; for labs and tests on loopback."""
+    """`start`, then `run` until cancelled, then `close`. open_: hosts link without a ticket where no keys are configured; for
+    labs and tests on loopback."""
 
     def __init__(self, settings: Settings, *, open_: bool = False) -> None:
         self._settings = settings
         self._clock = Clock()
         self._store = Path(settings.bridge.store) if settings.bridge.store else None
         remembered = memory.load(self._store)
-        self.core = Bridge(rules_of(settings), layout_of(settings), lambda: secrets.randbits(32), remembered.relays)
+        self.name = NodeName(node_name("bridge"))
+        rules = rules_of(settings, self.name)
+        self.core = Bridge(rules, layout_of(settings), lambda: secrets.randbits(32), remembered.relays)
         self.core.state.world, self.core.state.spent = remembered.world(), dict(remembered.spent)
         self.core.on_stepped = self._do
         self.links = Links(self._on_linked, self._on_packets, self._on_gone)
-        self.hosts = HostLinks(self.links, self._on_host, open_=open_)
+        self._open = open_
+        self.agents: Agents | None = None
         host, _, port = settings.bridge.char_server.rpartition(":")
         self.char = CharLink(
             host,
@@ -58,7 +64,6 @@ class BridgeProcess:
             on_down=self._on_char_down,
             pause=self._pause,
         )
-        self.name = node_name("bridge")
         self._peers: dict[int, Peer[RelaySays]] = {}
         self.hands = Hands(self.links, self.char, self._peers)
         self._peer_number = 0
@@ -67,7 +72,7 @@ class BridgeProcess:
         self._shell: Shell | None = None
         self._bus: NatsBus | None = None
         self._bus_up = False
-        self._remembered = self._memorable()
+        self._memory = memory.Keeper(self._store, self.core)
 
     async def start(self) -> None:
         """
@@ -77,20 +82,33 @@ class BridgeProcess:
         bridge = self._settings.bridge
         try:
             context = server_context(Path(bridge.tls)) if bridge.tls else None
-            for address, protocol in ((bridge.map_servers, self.links.protocol), (bridge.hosts, self.hosts.protocol)):
-                if protocol == self.hosts.protocol and not self.hosts.possible:
-                    continue
-                host, _, port = address.rpartition(":")
-                self._listeners.append(await listen(protocol, host, int(port)))
+            self._listeners.append(await listen(self.links.protocol, bridge.map_servers))
+            if bridge.tickets:
+                self._listeners.append(await self._take_agents(Path(bridge.tickets)))
+            elif self._open:
+                self._listeners.append(await listen(LabLinks(self.links, self._on_host).protocol, bridge.hosts))
             self._relays_listener = await serve(bridge.relays, context, RelaySays, self._on_peer)
         except (OSError, ValueError, BadIdentity) as error:
             raise CannotStart(f"the bridge cannot listen: {error}") from None
+
+    async def _take_agents(self, directory: Path) -> asyncio.Server:
+        """Raises: BadIdentity, OSError."""
+        admission = Admission.read(directory, self._store, self._now_ms)
+        self.agents = Agents(
+            self.links,
+            admission,
+            on_host=self._on_host,
+            on_doubt=self._on_doubt,
+            on_refused=self._on_refused,
+            now_ms=self._clock.now_ms,
+        )
+        return await listen(self.agents.protocol, self._settings.bridge.hosts, taking_context(directory))
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.char.run(Keepalive().pack()), name="char-server")
             tasks.create_task(self._tick(), name="tick")
-            tasks.create_task(self._remember(), name="remember")
+            tasks.create_task(self._memory.run(), name="remember")
             tasks.create_task(self._live_on_bus(), name="bus")
 
     async def close(self) -> None:
@@ -98,10 +116,11 @@ class BridgeProcess:
             listener.close()
         if self._relays_listener is not None:
             await self._relays_listener.close()  # type: ignore[attr-defined]
+        if self.agents is not None:
+            self.agents.close()
         self.links.close()
         self.char.close()
-        if self._store is not None and (changed := self._to_remember()) is not None:
-            _save(self._store, changed)
+        self._memory.keep()
 
     def status(self) -> dict[str, object]:
         """For /healthz."""
@@ -110,6 +129,7 @@ class BridgeProcess:
             "char_server": self.core.slot.up,
             "bus": self._bus_up,
             "relays": self.core.relays(),
+            "agents": len(self.agents) if self.agents is not None else 0,
             "servers": sorted(node.server for node in state.nodes if node.ready),
             "players": len(state.players),
             "saved_bytes": self.core.gate.passed_bytes,
@@ -128,6 +148,14 @@ class BridgeProcess:
 
     def _on_host(self, number: int, host: str, map_name: str, ip: bytes, port: int) -> None:
         self.core.node_linked(number, self._now_ms, host=HostId(host), map_name=map_name, ip=ip, port=port)
+        self._perform()
+
+    def _on_doubt(self, number: int, doubtful: bool) -> None:
+        self.core.doubt.link(number, doubtful, self._now_ms)
+        self._perform()
+
+    def _on_refused(self, host: str | None, why: str, detail: str) -> None:
+        self.core.said.link_refused(HostId(host) if host else None, why, detail, self._now_ms)
         self._perform()
 
     def _on_packets(self, number: int, packets: list[bytes]) -> None:
@@ -206,24 +234,6 @@ class BridgeProcess:
             self.core.tick(self._now_ms)
             self._perform()
 
-    async def _remember(self) -> None:
-        while True:
-            await asyncio.sleep(REMEMBER_S)
-            if (store := self._store) is not None and (changed := self._to_remember()) is not None:
-                await asyncio.to_thread(_save, store, changed)
-
-    def _to_remember(self) -> memory.Memory | None:
-        """None: the same as when it was asked last."""
-        if (now := self._memorable()) == self._remembered:
-            return None
-        self._remembered = now
-        return memory.Memory.of(self.core.relays(), self.core.state)
-
-    def _memorable(self) -> tuple[object, ...]:
-        """Differs when something worth remembering has changed."""
-        state = self.core.state
-        return tuple(self.core.relays()), state.world.assignments_seq, tuple(state.spent.items())
-
     async def _live_on_bus(self) -> None:
         """One connection after another; each one's end begins the next."""
         while True:
@@ -282,10 +292,3 @@ class _Relay:
 
     def on_lost(self, reason: str) -> None:  # noqa: ARG002
         self._process.relay_lost(self._number)
-
-
-def _save(store: Path, remembered: memory.Memory) -> None:
-    try:
-        memory.save(store, remembered)
-    except OSError as error:
-        _LOG.error("the bridge cannot remember: %s", error.strerror or error)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from libs.events import HostId, MapName, is_name
+from libs.events import HostId, MapName, NodeName, is_name
 from libs.hosting.world import MapState, World
 from libs.link.messages import Message
 from libs.rathena.layout import Layout
@@ -11,11 +11,14 @@ from services.bridge.effects import Cut, Down, Effect, Note, Report, Tell, Up
 from services.bridge.nodes import Node, Nodes
 from services.bridge.players import Phase, Player, Players
 
+_NAME = NodeName("bridge")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """The settings the core needs. front_ip, front_port: the relay's public address, which the char-server tells clients.
-    userid, passwd: of the inter-server login. patience_ms: how long "hold" waits for a validator. Times in ms."""
+    userid, passwd: of the inter-server login. patience_ms: how long "hold" waits for a validator. alerts: refused links are
+    told on the bus, by `name`. Times in ms."""
 
     front_ip: bytes
     front_port: int
@@ -31,6 +34,8 @@ class Rules:
     silence_ms: int = 5_000
     when_validator_away: str = "hold"
     patience_ms: int = 5_000
+    alerts: bool = True
+    name: NodeName = _NAME
 
     @property
     def check_ms(self) -> int:

@@ -2,6 +2,7 @@
 
 from libs.link.messages import Closed, Entered, Held, Leaving, Loaded, RelaySays, ServerLost, Walked
 from services.bridge.changing import Changing
+from services.bridge.doubt import dropped
 from services.bridge.ending import NO_ENTRY, Ending
 from services.bridge.players import Phase, Player, is_instance
 from services.bridge.said import Said
@@ -71,6 +72,8 @@ class Staying:
         if message.switch != player.switch or player.phase not in (Phase.PLAYING, Phase.PLACING):
             return
         self._at(player, message)
+        if message.code is None and player.owner is not None:
+            dropped(self._state, player.owner)
         player.dismissed = message.code if player.owner is not None and player.owner.is_vps else None
         if player.owner is None:
             self._changing.fail(player)

@@ -15,6 +15,7 @@ from libs.bus.errors import ServerFailed
 from libs.config import load
 from libs.identity.accounts import User
 from libs.identity.certificates import ServerCertificate
+from libs.link.keys import SIGNER, TAKER, link_keys
 from libs.link.tls import BRIDGE, RELAY, identities
 from services.ops.keeper import HostUsers
 from services.ops.supervisor import Child, Supervisor
@@ -131,13 +132,16 @@ class Stack:
         return environ
 
     def _rathena_environ(self) -> dict[str, str]:
-        """Certificates for bridge and relay, and a place to remember, where the configuration names none."""
+        """Certificates for bridge and relay, keys for tickets, and a place to remember, where the configuration names none."""
         store = self.options.store
         settings = load(self.options.config, self.options.environ)
         environ = {} if settings.bridge.store else {"KAFRA__BRIDGE__STORE": str(store / "bridge")}
         if not settings.bridge.tls and not settings.relay.tls:
             parties = identities(store / "tls")
             environ |= {"KAFRA__BRIDGE__TLS": str(parties[BRIDGE]), "KAFRA__RELAY__TLS": str(parties[RELAY])}
+        if not settings.bridge.tickets and not settings.registry.tickets:
+            keys = link_keys(store / "link")
+            environ |= {"KAFRA__BRIDGE__TICKETS": str(keys[TAKER]), "KAFRA__REGISTRY__TICKETS": str(keys[SIGNER])}
         return environ
 
     async def stop(self) -> None:

@@ -51,6 +51,7 @@ class Calm:
             or beat.account_id != last.account_id
             or beat.region != last.region
             or beat.address != last.address
+            or beat.link != last.link
             or not (beat.maps == last.maps or _alike(beat.maps, last.maps))
         ):
             return False

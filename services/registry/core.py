@@ -32,7 +32,7 @@ from services.registry.calm import Calm
 from services.registry.connections import Connection, Connections, Told
 from services.registry.judging import Judging
 from services.registry.observed import ECHO_TIMEOUT_MS, Observed
-from services.registry.orders import Orders
+from services.registry.orders import Orders, Tickets
 from services.registry.playing import ONLINE_TIMEOUT_MS, Playing
 from services.registry.presence import Death, Presence
 from services.registry.speech import Heard, beats_per_s
@@ -53,9 +53,9 @@ ALERTED = ("silent", "lost", "blacklisted")
 
 
 class Registry:
-    """A `Core` (libs/hosting/effects.py)."""
+    """A `Core` (libs/hosting/effects.py). tickets: None where there is no bridge for hosts to link to."""
 
-    def __init__(self, settings: Settings, *, name: NodeName, started_ms: int) -> None:
+    def __init__(self, settings: Settings, *, name: NodeName, started_ms: int, tickets: Tickets | None = None) -> None:
         self.world = World()
         self._settings, self._name = settings, name
         self._beats_per_s = beats_per_s(settings)
@@ -70,7 +70,7 @@ class Registry:
         self._judging = Judging(settings, history_from_ms, self._observed, self._playing)
         self._brake = MassDeathBrake()
         self._connections = Connections()
-        self._orders = Orders(settings, self.world)
+        self._orders = Orders(settings, self.world, tickets)
         self._lease = 0
         self._last_step_ms = started_ms
         self._caught_up = False

@@ -1,9 +1,11 @@
 """host.order: what a host shall run now, whole and repeated until it shows that it obeys. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+import msgspec
 
 from libs.config import Settings
-from libs.events import HostId, HostOrder, MapName, OrderedMap, Region
+from libs.events import HostId, HostOrder, Link, MapName, OrderedMap, Region
 from libs.events.orders import Heard
 from libs.hosting.effects import Say
 from libs.hosting.score import PPM, score_ppm
@@ -16,22 +18,38 @@ REPEAT_MS = 10_000
 SCORE_MOVED = 0.05
 
 
+Tickets = Callable[[HostId, str, int], Link]
+"""(host, key of its agent, now_ms) -> where to link to, with a fresh ticket."""
+
+
 class Orders:
-    def __init__(self, settings: Settings, world: World) -> None:
-        self._settings, self._world = settings, world
+    """tickets: None where there is no bridge to link to."""
+
+    def __init__(self, settings: Settings, world: World, tickets: Tickets | None = None) -> None:
+        self._settings, self._world, self._tickets = settings, world, tickets
         self._regions = {Region(name): address for name, address in settings.regions.items()}
 
     def due(self, presence: Presence, lease: int, now_ms: int) -> Iterator[Say]:
         """The order for this host, if it is new, not obeyed, or long ago."""
         order = self._order(presence, lease, now_ms)
         last, age_ms = presence.order, now_ms - presence.order_ms
-        if last is not None and _same(last, order) and last.lease == lease and age_ms < repeat_ms(presence):
+        unlinked = presence.needs_ticket(now_ms) and self._tickets is not None and bool(order.maps)
+        same = last is not None and _same(last, order) and last.lease == lease
+        if same and age_ms < repeat_ms(presence) and not unlinked:
             return
         presence.order, presence.order_ms = order, now_ms
         presence.interval_ms = max(presence.interval_ms, order.interval_ms)
         ordered = {(name, item.tenure) for name, item in order.maps.items()}
         presence.ordered_since_ms = {key: presence.ordered_since_ms.get(key, now_ms) for key in ordered}
-        yield Say(order)
+        yield Say(self._with_ticket(order, presence, now_ms))
+
+    def _with_ticket(self, order: HostOrder, presence: Presence, now_ms: int) -> HostOrder:
+        """An agent that has maps and no link gets a new one with each order: an order may be lost, and a ticket counts once."""
+        link = presence.metrics.link
+        if self._tickets is None or not order.maps or link is None or link.linked:
+            return order
+        presence.ticket = link.key, now_ms
+        return msgspec.structs.replace(order, link=self._tickets(order.host, link.key, now_ms))
 
     def _order(self, presence: Presence, lease: int, now_ms: int) -> HostOrder:
         host = self._world.host(presence.metrics.host)
@@ -72,7 +90,8 @@ class Orders:
 
 def repeat_ms(presence: Presence) -> int:
     """How long after the last order it is said again."""
-    return REPEAT_MS if presence.order is not None and presence.obeys(presence.order) else REPEAT_UNOBEYED_MS
+    order = presence.order
+    return REPEAT_MS if order is not None and presence.obeys(order) and presence.ticket is None else REPEAT_UNOBEYED_MS
 
 
 def start_deadlines_ms(presence: Presence, settings: Settings) -> list[int]:
@@ -93,5 +112,5 @@ def failed_maps(presence: Presence, now_ms: int, settings: Settings) -> set[MapN
 
 
 def _same(one: HostOrder, other: HostOrder) -> bool:
-    plain = all(getattr(one, name) == getattr(other, name) for name in ("maps", "interval_ms", "link", "notes"))
+    plain = all(getattr(one, name) == getattr(other, name) for name in ("maps", "interval_ms", "notes"))
     return plain and abs((one.score or 0.0) - (other.score or 0.0)) <= SCORE_MOVED

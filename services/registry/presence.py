@@ -20,6 +20,8 @@ PATIENCE_PER_LATENESS = 2.0
 """It may be twice as late as it was at worst lately."""
 LATENESS_KEPT = 0.97
 """Of the worst lateness, at each heartbeat; half of it is forgotten after 23."""
+TICKET_EVERY_MS = 1_000
+"""A ticket that led to no link is used up, or its bridge was away."""
 KNOWN_AFTER = 8
 """Heartbeats before a host is known to be steady."""
 
@@ -31,7 +33,8 @@ class Presence:
     interval_ms: the longest pause between heartbeats it may rightly make. lost_ms: since when the bridge's link to it is lost
     and nothing was heard. gone_ms: the same for its newest connection; gone_sure: it was the newest beyond doubt.
     scored: sequence of its host.up, slots in use, and its score then. ordered_since_ms: (map, tenure) -> since when it is
-    ordered. notes: for its player. faults: what it was told of lately.
+    ordered. notes: for its player. faults: what it was told of lately. ticket: of which
+    key the last ticket was, and when it was given; None: it has a link since.
     """
 
     metrics: HostMetrics
@@ -49,6 +52,7 @@ class Presence:
     ordered_since_ms: dict[tuple[MapName, int], int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
+    ticket: tuple[str, int] | None = None
 
     def hear(self, metrics: HostMetrics, now_ms: int) -> None:
         late_ms = now_ms - self.heard_ms - self.interval_ms
@@ -65,6 +69,14 @@ class Presence:
         """It said something, whatever it was."""
         self.heard_ms = now_ms
         self.lost_ms = self.gone_ms = None
+
+    def needs_ticket(self, now_ms: int) -> bool:
+        """It says it has no link, and was given no ticket for this key lately."""
+        link = self.metrics.link
+        if link is None or link.linked:
+            self.ticket = None
+            return False
+        return self.ticket is None or self.ticket[0] != link.key or now_ms - self.ticket[1] >= TICKET_EVERY_MS
 
     def obeys(self, order: HostOrder) -> bool:
         """What it reports to run is what it was ordered to run."""

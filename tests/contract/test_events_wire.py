@@ -61,6 +61,7 @@ KEYS = {
 }
 """Bodies of the design, section 4."""
 GROWN = {
+    "host.metrics": "link",
     "map.assign": "cooling",
     "host.check": "host at_ms rounds",
     "host.dial": "host",
@@ -72,7 +73,7 @@ GROWN = {
 }
 """What bodies say beyond the design's list (`all may grow`), and events it names without listing their keys."""
 OPTIONAL = {
-    "host.metrics": "cpu_ghz cpu_cores free_ram_mb net_mbps latency_ms jitter_ms packet_rate region_rtt_ms bundle",
+    "host.metrics": "cpu_ghz cpu_cores free_ram_mb net_mbps latency_ms jitter_ms packet_rate region_rtt_ms bundle link",
     "map.assign": "cooling",
     "host.order": "link score notes regions heard",
     "host.check": "rounds",
@@ -81,12 +82,13 @@ OPTIONAL = {
 """Keys whose absence is no fault: the unmeasured (D8), and what came later."""
 NESTED = {
     ("host.metrics", "maps"): "tenure state players",
+    ("host.metrics", "link"): "key linked",
     ("host.up", "spec"): "cpu_ghz cpu_cores free_ram_mb net_mbps latency_ms jitter_ms packet_rate region_rtt_ms",
     ("map.assign", "basis"): "hosts maps assignments",
     ("map.assign", "cause"): "stream seq tick_ms",
     ("map.assign", "candidates"): "host score terms",
     ("host.order", "maps"): "tenure role",
-    ("host.order", "link"): "address port ticket",
+    ("host.order", "link"): "address port ticket certificate",
     ("host.order", "heard"): "seq at_ms",
 }
 CHOICES = {

@@ -75,7 +75,7 @@ def test_who_was_let_in_still_is_after_everything_restarted(tmp_path: Path):
     key, seed = enrolled(tmp_path)
     store = tmp_path / "store"
     with up(store, **STRONG):
-        assert kafra("hosts", "add", "my_pc", "--key", key, "--account", "1", KAFRA_STORE=str(store)).code == 0
+        assert kafra("hosts", "add", "my_pc", "--key", key, "--account", "2000001", KAFRA_STORE=str(store)).code == 0
 
     with up(store, **STRONG) as running, agent(running.url, seed):
         soon(lambda: is_up(running), "the registry says it is up")
@@ -146,7 +146,7 @@ def test_an_agent_comes_encrypted(tmp_path: Path, scheme: str):
     store = tmp_path / "store"
 
     with up(store, "--listen", "0.0.0.0", "--tls", str(files), "--websocket", "0", **STRONG) as running:
-        assert kafra("hosts", "add", "my_pc", "--key", key, "--account", "1", KAFRA_STORE=str(store)).code == 0
+        assert kafra("hosts", "add", "my_pc", "--key", key, "--account", "2000001", KAFRA_STORE=str(store)).code == 0
         port = running.ready["websocket_port"] if scheme == "wss" else running.url.rpartition(":")[2]
         with agent(f"{scheme}://localhost:{port}", seed, "--ca", str(files / "ca.pem")):
             soon(lambda: is_up(running), "the registry says it is up")

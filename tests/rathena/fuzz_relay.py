@@ -131,7 +131,7 @@ def frames(chance: random.Random) -> None:
         said = bytearray(hello)
         said[chance.randrange(len(said))] = chance.randrange(256)
         with contextlib.suppress(BadFrame):
-            first(say.LinkHello, bytes(said), 4_096)
+            first(say.LAB_GREETS, bytes(said), say.GREETING_BYTES_MAX)
 
 
 def run(seed: int) -> None:

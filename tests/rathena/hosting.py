@@ -5,14 +5,19 @@ of its own for each map it is ordered to run. Named so: the machine is made up, 
 import asyncio
 import contextlib
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import msgspec
 
 from libs.bus.nats import NatsBus, connect
-from libs.events import HostId, MapName, MapReport, OrderedMap, Region
+from libs.events import HostId, Link, MapName, MapReport, OrderedMap, Region
 from libs.runtime.clock import Clock
 from services.agent.core import Agent, Identity, Measured
+from services.agent.endpoint import LinkEvent
+from services.agent.link import AgentLink
 from services.agent.shell import AgentShell
 from services.agent.simulated import SimulatedMachine
+from tests.rathena.surroundings import free_ports
 from tests.rathena.twin.process import TwinProcess
 
 RESTART_S = 0.5
@@ -20,10 +25,11 @@ DRAIN_S, DRAIN_POLL_S = 10.0, 0.05
 
 
 class TwinServers:
-    """A `MapServers` (services/agent/ports.py): one twin process a map. bridge: where hosts link. words: for each of them."""
+    """A `MapServers` (services/agent/ports.py): one twin process a map. bridge: where they link by themselves, in a lab; link:
+    the agent's, by which they do otherwise. words: for each of them."""
 
-    def __init__(self, host: HostId, bridge: str, words: Sequence[str]) -> None:
-        self._host, self._bridge, self._words = host, bridge, words
+    def __init__(self, host: HostId, bridge: str, words: Sequence[str], link: AgentLink | None = None) -> None:
+        self._host, self._bridge, self._words, self._link = host, bridge, words, link
         self._orders: dict[MapName, OrderedMap] = {}
         self._states: dict[MapName, str] = {}
         self._lives: dict[MapName, asyncio.Task[None]] = {}
@@ -78,9 +84,8 @@ class TwinServers:
         """Runs it as long as it is ordered; what dies has failed, and is started again."""
         if (ending := self._ends.get(name)) is not None:
             await ending
-        words = ("map", "--char", self._bridge, "--maps", name, "--host", self._host, *self._words)
         while True:
-            async with TwinProcess.started(*words) as server:
+            async with TwinProcess.started("map", "--maps", name, *await self._way(name), *self._words) as server:
                 try:
                     await server.ask("linked")
                     self.running[name] = server
@@ -92,17 +97,43 @@ class TwinServers:
             await asyncio.sleep(RESTART_S)
             self._say(name, "starting")
 
+    async def _way(self, name: MapName) -> tuple[str, ...]:
+        """To its char-server."""
+        if self._link is None:
+            return ("--char", self._bridge, "--host", self._host)
+        port = free_ports(name)[name]
+        return ("--char", f"127.0.0.1:{await self._link.open(name, '127.0.0.1', port)}", "--port", str(port))
+
     def _say(self, name: MapName, state: str) -> None:
         self._states[name] = state
         self.on_change()
 
 
-class TwinHost:
-    """One player's machine. `come`, then `vanish`."""
+class _Through(AgentLink):
+    """An agent's link whose way to the bridge leads through a proxy on loopback. through: its port; None: no proxy."""
 
-    def __init__(self, url: str, name: str, bridge: str, *, number: int, words: Sequence[str] = ()) -> None:
+    def __init__(
+        self, host: HostId, on_event: Callable[[LinkEvent], None], on_need: Callable[[], object], through: int | None
+    ) -> None:
+        super().__init__(host, on_event, lambda: (on_need(), None)[1])
+        self._through = through
+
+    def offer(self, link: Link) -> None:
+        super().offer(link if self._through is None else msgspec.structs.replace(link, port=self._through))
+
+
+class TwinHost:
+    """One player's machine. `come`, then `vanish`. bridge: where its map-servers link by themselves; None: through its agent's
+    link, which goes through the proxy at `through` if there is one."""
+
+    def __init__(
+        self, url: str, name: str, bridge: str | None, *, number: int, words: Sequence[str] = (), through: int | None = None
+    ) -> None:
         self.id = HostId(name)
-        self.servers = TwinServers(self.id, bridge, words)
+        self.events: list[LinkEvent] = []
+        self.link = _Through(self.id, self.events.append, lambda: self._shell and self._shell.beat_soon(), through)
+        self._linking: asyncio.Task[None] | None = None
+        self.servers = TwinServers(self.id, bridge or "", words, self.link if bridge is None else None)
         self._url = url
         self._agent = Agent(Identity(self.id, 3_000_000 + number, Region("eu")))
         self._measured = Measured(
@@ -124,7 +155,8 @@ class TwinHost:
     async def come(self) -> None:
         self._bus = await connect(self._url, name=self.id, connect_timeout_s=15.0)
         machine = SimulatedMachine(self._measured, random.Random(self.id))
-        self._shell = shell = AgentShell(self._agent, self._bus, machine, self.servers, Clock())
+        self._shell = shell = AgentShell(self._agent, self._bus, machine, self.servers, Clock(), self.link)
+        self._linking = asyncio.create_task(self.link.run(), name=f"link {self.id}")
         self.servers.on_change = shell.beat
         self._running = asyncio.create_task(shell.run(asyncio.Event()), name=f"agent {self.id}")
 
@@ -142,11 +174,26 @@ class TwinHost:
         for server in self.servers.running.values():
             server.thaw()
 
+    def die(self) -> None:
+        """As kill -9 of the agent: its connections end, its map-servers end with it, nobody says a word. Then `vanish`."""
+        assert self._running is not None
+        assert self._linking is not None
+        if self.link._uplink is not None:
+            self.link._uplink.abort("killed")
+        self._linking.cancel()
+        self._running.cancel()
+        self.servers.on_change = lambda: None
+        for server in self.servers.running.values():
+            server.kill()
+
     async def vanish(self) -> None:
         """Gone without a word, its map-servers too."""
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
+        if self._linking is not None:
+            self._linking.cancel()
+            await asyncio.gather(self._linking, return_exceptions=True)
         self.servers.close()
         await self.servers.ended()
         if self._bus is not None:

@@ -54,6 +54,8 @@ class Realm:
         self.hosts: list[TwinHost] = []
         self.clients: list[TwinClient] = []
         self.host_words: Sequence[str] = ()
+        self.linked = False
+        self.through: int | None = None
         self.world = World()
         self.facts: list[Fact] = []
 
@@ -69,9 +71,10 @@ class Realm:
         settings: dict[str, str] | None = None,
         host_words: Sequence[str] = (),
         party: int = 0,
+        linked: bool = False,
     ) -> AsyncIterator["Realm"]:
         """control: services of the control plane that run. host_words: of the command line of hosts' map-servers.
-        party: that all players are in, 0 for none."""
+        party: that all players are in, 0 for none. linked: hosts come through their agents' links, with tickets."""
         async with AsyncExitStack() as ends:
             char = await ends.enter_async_context(
                 TwinProcess.started(*f"char --people {players} --map {TOWN} --x 170 --y 360 --party {party}".split())
@@ -85,7 +88,8 @@ class Realm:
                     only=(*control, *RATHENA),
                     log_files=True,
                     environ=environ(char.port, ports) | (settings or {}),
-                )
+                ),
+                lab=not linked,
             )
             await stack.start()
             ends.push_async_callback(stack.stop)
@@ -94,6 +98,7 @@ class Realm:
             await bus.ensure_streams(1)
             realm = cls(stack, char, ports, bus)
             realm.host_words = (*WORDS, *host_words)
+            realm.linked = linked
             await bus.follow((Stream.HOSTS, Stream.MAPS, Stream.ASSIGNMENTS), realm._on_fact, Start.ALL)
             realm.core = await ends.enter_async_context(realm.map_server("core", TOWN))
             realm.fallback = await ends.enter_async_context(realm.map_server("fallback", f"{FIELD},pay_fild03,prt_fild08"))
@@ -112,8 +117,9 @@ class Realm:
 
     async def add_hosts(self, count: int) -> None:
         for number in range(len(self.hosts), len(self.hosts) + count):
-            bridge = f"127.0.0.1:{self.ports['hosts']}"
-            host = TwinHost(self.stack.url, f"host_{number}", bridge, number=number, words=self.host_words)
+            bridge = None if self.linked else f"127.0.0.1:{self.ports['hosts']}"
+            words = self.host_words
+            host = TwinHost(self.stack.url, f"host_{number}", bridge, number=number, words=words, through=self.through)
             self.hosts.append(host)
             await host.come()
         await self.until(lambda: all(self.world.host(host.id).is_up for host in self.hosts), "all hosts are up")

@@ -28,15 +28,22 @@ FAST = {
 
 
 class WatchedStack(Stack):
-    """A `Stack` that gives each service a health port of its own. ports: in the order of the children."""
+    """A `Stack` that gives each service a health port of its own. ports: in the order of the children. lab: hosts' map-servers
+    link without an agent's link."""
 
-    def __init__(self, options: StackOptions) -> None:
+    def __init__(self, options: StackOptions, *, lab: bool = True) -> None:
         super().__init__(options)
+        self._lab = lab
         self.ports: list[int] = []
 
     def environ(self) -> dict[str, str]:
         self.ports.append(free_ports("health")["health"])
         return super().environ() | {"KAFRA_HEALTH_PORT": str(self.ports[-1])}
+
+    def _rathena_environ(self) -> dict[str, str]:
+        """lab: without tickets, so that map-servers link by themselves."""
+        environ = super()._rathena_environ()
+        return {name: value for name, value in environ.items() if not (self._lab and name.endswith("__TICKETS"))}
 
     async def stop_nats(self) -> None:
         """nats-server ends, and nobody starts it again."""
@@ -78,6 +85,7 @@ def environ(char_port: int, ports: dict[str, int]) -> dict[str, str]:
             "KAFRA__BRIDGE__CHAR_SERVER": f"127.0.0.1:{char_port}",
             "KAFRA__BRIDGE__MAP_SERVERS": at["maps"],
             "KAFRA__BRIDGE__HOSTS": at["hosts"],
+            "KAFRA__BRIDGE__PUBLIC": at["hosts"],
             "KAFRA__BRIDGE__RELAYS": at["relays"],
             "KAFRA__RELAY__BRIDGE": at["relays"],
             "KAFRA__RELAY__LISTEN": at["front"],

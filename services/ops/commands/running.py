@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from libs.config import Settings, load
+from libs.events import NodeName
 from libs.identity.certificates import BadCertificate, ServerCertificate, is_loopback, server_certificate
 from libs.runtime.service import run, stop_on_signals
 from libs.runtime.telemetry import start_logging
@@ -141,7 +142,7 @@ def _certificate(directory: Path | None) -> ServerCertificate | None:
 def _can_start(settings: Settings) -> None:
     """What the bridge would say before it ends, and again each time it is started."""
     try:
-        rules_of(settings)
+        rules_of(settings, NodeName("bridge"))
         layout_of(settings)
     except CannotStart as error:
         end(FINDING, str(error))

@@ -1,0 +1,110 @@
+"""The keys behind a host's link: the registry signs tickets, the bridge shows a certificate and knows who signs.
+
+Two directories: the registry's with tickets.key and bridge.pem, of which the agent is told the fingerprint; the bridge's with
+tickets.pub, cert.pem and key.pem. `kafra up` makes both.
+"""
+
+import hashlib
+import ssl
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from libs.link.tls import CERT_FILE, KEY_FILE, BadIdentity, make_authority, write_secret
+
+SIGNER, TAKER = "registry", "bridge"
+SIGNING_FILE, PUBLIC_FILE, BRIDGE_FILE = "tickets.key", "tickets.pub", "bridge.pem"
+_PEM: Final = serialization.Encoding.PEM
+HOSTS: Final = "kafra-hosts"
+"""The name in the certificate; agents do not go by it but by the fingerprint."""
+
+
+def link_keys(directory: Path) -> dict[str, Path]:
+    """SIGNER and TAKER -> its directory; made once, what is whole is kept."""
+    signer, taker = directory / SIGNER, directory / TAKER
+    files = [signer / SIGNING_FILE, signer / BRIDGE_FILE, taker / PUBLIC_FILE, taker / CERT_FILE, taker / KEY_FILE]
+    if not all(file.exists() for file in files):
+        _make(signer, taker)
+    return {SIGNER: signer, TAKER: taker}
+
+
+def _make(signer: Path, taker: Path) -> None:
+    key = Ed25519PrivateKey.generate()
+    for place in (signer, taker):
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    made = make_authority(taker, (HOSTS,))[HOSTS]
+    for name in (CERT_FILE, KEY_FILE):
+        (made / name).replace(taker / name)
+    for left in made.iterdir():
+        left.unlink()
+    made.rmdir()
+    private = key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    write_secret(signer / SIGNING_FILE, private)
+    write_secret(signer / BRIDGE_FILE, (taker / CERT_FILE).read_bytes())
+    write_secret(taker / PUBLIC_FILE, key.public_key().public_bytes(_PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
+
+
+def signing_key(directory: Path) -> Ed25519PrivateKey:
+    """The registry's. Raises: BadIdentity."""
+    path = directory / SIGNING_FILE
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except OSError as error:
+        raise BadIdentity(f"{path}: {error.strerror or error}") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise BadIdentity(f"{path}: no private key in PEM") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise BadIdentity(f"{path}: no Ed25519 key")
+    return key
+
+
+def verifying_key(directory: Path) -> Ed25519PublicKey:
+    """The bridge's. Raises: BadIdentity."""
+    path = directory / PUBLIC_FILE
+    try:
+        key = serialization.load_pem_public_key(path.read_bytes())
+    except OSError as error:
+        raise BadIdentity(f"{path}: {error.strerror or error}") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise BadIdentity(f"{path}: no public key in PEM") from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise BadIdentity(f"{path}: no Ed25519 key")
+    return key
+
+
+def fingerprint_of(path: Path) -> bytes:
+    """SHA-256 of a certificate in PEM. Raises: BadIdentity."""
+    try:
+        return fingerprint(ssl.PEM_cert_to_DER_cert(path.read_text(encoding="ascii")))
+    except OSError as error:
+        raise BadIdentity(f"{path}: {error.strerror or error}") from None
+    except ValueError:
+        raise BadIdentity(f"{path}: no certificate in PEM") from None
+
+
+def fingerprint(der: bytes) -> bytes:
+    return hashlib.sha256(der).digest()
+
+
+def taking_context(directory: Path) -> ssl.SSLContext:
+    """TLS for the bridge's `hosts` listener: agents show no certificate, their tickets name their keys. Raises: BadIdentity."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.num_tickets = 0  # a link is resumed by its own secret
+    try:
+        context.load_cert_chain(directory / CERT_FILE, directory / KEY_FILE)
+    except OSError as error:  # ssl.SSLError is one
+        raise BadIdentity(f"{directory}: {error.strerror or error}") from None
+    return context
+
+
+def linking_context() -> ssl.SSLContext:
+    """TLS for an agent. No authority vouches for the bridge: the agent compares `fingerprint` with what its order says."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

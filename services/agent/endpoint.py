@@ -1,0 +1,252 @@
+"""Where one map-server of this machine finds its char-server: a port on loopback. In: its connection. Out: its bytes to the
+link, and how many play there.
+
+A map-server that connects while there is no link waits, and is heard when there is one: a stock one tries again after 10 s.
+It reads as it likes: what it does not read costs its own channel's credit, and nobody else.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol, cast
+
+from libs.events import MapName
+from libs.link.session import Place
+from libs.rathena.framing import CHAR_TO_MAP, MAP_TO_CHAR, BadStream, Splitter
+from libs.rathena.inter_link import MapsAck, RegisterUsers, UserCount
+from libs.rathena.packets import BadPacket
+
+LOOPBACK: Final = "127.0.0.1"
+HIGH_BYTES: Final = 256 * 1024
+"""What waits for the link of one map-server; then it is not read. A burst of saves is 100 KB."""
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """The bridge has taken this map-server: it may serve."""
+
+    map: MapName
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """It is no map-server to the bridge any more: it ended, the bridge cut it, or the link is lost. It may come again."""
+
+    map: MapName
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Players:
+    """How many play there, when it changed."""
+
+    map: MapName
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """So many bytes went up to the bridge, or came down from it, uncompressed."""
+
+    map: MapName
+    up_bytes: int
+    down_bytes: int
+
+
+LinkEvent = Linked | Gone | Players | Heard
+
+
+class Carrier(Protocol):
+    """The link, to an endpoint."""
+
+    def connected(self, endpoint: "Endpoint") -> None: ...
+
+    def say(self, endpoint: "Endpoint", data: bytes) -> int:
+        """Bytes of it that wait."""
+
+    def took(self, endpoint: "Endpoint", count: int) -> None: ...
+
+    def ended(self, endpoint: "Endpoint", reason: str) -> None: ...
+
+
+class Endpoint:
+    """place: as the bridge is told. channel: of the session that is, None without one."""
+
+    def __init__(self, place: Place, carrier: Carrier, on_event: Callable[[LinkEvent], None]) -> None:
+        self.map, self.place = MapName(place.map), place
+        self.channel: int | None = None
+        self.players = 0
+        self._carrier, self._on_event = carrier, on_event
+        self._server: asyncio.Server | None = None
+        self._wire: _Wire | None = None
+        self._up: Splitter | None = None
+        self._down: Splitter | None = None
+        self._linked = False
+        self._early = b""
+
+    async def listen(self) -> int:
+        """The port. Raises: OSError."""
+        self._server = await asyncio.get_running_loop().create_server(lambda: _Wire(self), LOOPBACK, 0)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    @property
+    def waits(self) -> bool:
+        """A map-server is connected and has no channel."""
+        return self._wire is not None and self.channel is None
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        self.drop("it is served here no more")
+
+    # -- the link ---------------------------------------------------------------------------------------------------------
+
+    def carried(self, channel: int) -> None:
+        """Its stream begins."""
+        self.channel = channel
+        self._up, self._down = Splitter(MAP_TO_CHAR), Splitter(CHAR_TO_MAP)
+        early, self._early = self._early, b""
+        if self._wire is not None:
+            self._wire.read(True)
+            if early:
+                self.heard(self._wire, early)
+
+    def told(self, data: bytes) -> None:
+        """By the bridge."""
+        if self._wire is None:
+            return
+        self._on_event(Heard(self.map, 0, len(data)))
+        self._wire.write(data)
+        if not self._linked and self._down is not None:
+            self._look_for_welcome(self._down, data)
+
+    def drop(self, reason: str) -> None:
+        """To the map-server its char-server has gone; it connects again by itself."""
+        wire, self._wire, self._early = self._wire, None, b""
+        if wire is not None:
+            wire.close()
+        self._over(reason)
+
+    def sent_some(self) -> None:
+        """What waits for the link became less."""
+        if self._wire is not None:
+            self._wire.read(True)
+
+    # -- the map-server ---------------------------------------------------------------------------------------------------
+
+    def arrived(self, wire: "_Wire") -> bool:
+        """False: it has one, which lives."""
+        if self._wire is not None:
+            return False
+        self._wire = wire
+        self._carrier.connected(self)
+        return True
+
+    def heard(self, wire: "_Wire", data: bytes) -> None:
+        if self._wire is not wire:
+            return
+        if self.channel is None:  # uvloop does not heed at once that it is not to be read
+            self._early += data
+            wire.read(False)
+            return
+        self._on_event(Heard(self.map, len(data), 0))
+        self._count(data)
+        if self._carrier.say(self, data) > HIGH_BYTES:
+            wire.read(False)
+
+    def left(self, wire: "_Wire") -> None:
+        if self._wire is wire:
+            self._wire, self._early = None, b""
+            self._carrier.ended(self, "the map-server ended")
+            self._over("the map-server ended")
+
+    def took(self, count: int) -> None:
+        self._carrier.took(self, count)
+
+    def _over(self, reason: str) -> None:
+        if self.channel is not None:
+            self.channel = None
+            self._set_players(0)
+            self._linked = False
+            self._on_event(Gone(self.map, reason))
+
+    def _look_for_welcome(self, down: Splitter, data: bytes) -> None:
+        try:
+            welcome = any(int.from_bytes(packet[:2], "little") == MapsAck.packet_id for packet in down.feed(data))
+        except BadStream as error:
+            _LOG.warning("%s: what the bridge says is no inter-server stream: %s", self.map, error)
+            self._down = None
+            return
+        if welcome:
+            self._linked, self._down = True, None
+            self._on_event(Linked(self.map))
+
+    def _count(self, data: bytes) -> None:
+        """How many play: the map-server says so now and then, to the char-server."""
+        if self._up is None:
+            return
+        try:
+            for packet in self._up.feed(data):
+                packet_id = int.from_bytes(packet[:2], "little")
+                if packet_id == UserCount.packet_id:
+                    self._set_players(UserCount.unpack(packet).users)
+                elif packet_id == RegisterUsers.packet_id:
+                    self._set_players(len(RegisterUsers.unpack(packet).pairs))
+        except (BadStream, BadPacket) as error:
+            _LOG.warning("%s: players are not counted: %s", self.map, error)
+            self._up = None
+
+    def _set_players(self, count: int) -> None:
+        if count != self.players:
+            self.players = count
+            self._on_event(Players(self.map, count))
+
+
+class _Wire(asyncio.Protocol):
+    """The map-server's connection. What it does not read is not given back as credit."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._transport: asyncio.Transport | None = None
+        self._unread = 0
+        self._full = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.pause_reading()
+        if not self._endpoint.arrived(self):
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self._endpoint.heard(self, data)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self._endpoint.left(self)
+
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        unread, self._unread = self._unread, 0
+        if unread:
+            self._endpoint.took(unread)
+
+    def write(self, data: bytes) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._transport.write(data)
+        if self._full:
+            self._unread += len(data)
+        else:
+            self._endpoint.took(len(data))
+
+    def read(self, go_on: bool) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            (self._transport.resume_reading if go_on else self._transport.pause_reading)()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
