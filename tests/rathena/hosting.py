@@ -51,11 +51,9 @@ class TwinServers:
             if name in self._orders
         }
 
-    def close(self) -> None:
+    async def close(self) -> None:
         for task in (*self._lives.values(), *self._ends.values()):
             task.cancel()
-
-    async def ended(self) -> None:
         await asyncio.gather(*self._lives.values(), *self._ends.values(), return_exceptions=True)
 
     async def _end(self, life: asyncio.Task[None], server: TwinProcess | None, before: asyncio.Task[None] | None) -> None:
@@ -147,7 +145,6 @@ class TwinHost:
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
-        self.servers.close()
-        await self.servers.ended()
+        await self.servers.close()
         if self._bus is not None:
             await self._bus.close()
