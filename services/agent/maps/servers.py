@@ -1,14 +1,16 @@
 """Map-servers as ordered, each a process of its own. A `MapServers` (services/agent/ports.py).
 
-In: orders, through `obey`; the links' words. Out: `reports` for the heartbeat, `statuses` for the player. `run` performs what
-core.py decides, until `close`; cancelled, it kills what runs.
+In: orders, through `obey`; the links' words. Out: `reports` for the heartbeat, `statuses` for the player.
+
+    async with OwnMapServers(bundle, directory, links, clock).running() ...      what core.py decides is performed within
 """
 
 import asyncio
 import logging
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -87,6 +89,10 @@ class OwnMapServers:
         """One for each map, and what each costs since the last time this was asked."""
         return [self._status(name) for name in sorted(self.core.lives)]
 
+    def pids(self) -> dict[MapName, int | None]:
+        """Of those that are being started or run; None: no process yet."""
+        return {name: server.pid for name, server in self._running.items()}
+
     async def close(self) -> None:
         """Whoever still plays is saved by the end of his server."""
         self._closing = True
@@ -97,23 +103,41 @@ class OwnMapServers:
         except TimeoutError:
             _LOG.error("map-servers did not end within %g s: %s", CLOSE_S_MAX, ", ".join(self._running))
 
-    async def run(self) -> None:
-        """
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Orders are performed within; at its end all are ended, as `close` does. Killed where even that is broken off.
+
         Raises:
-            OSError: the directory cannot be used.
+            OSError: the directory, or this machine's loopback, cannot be used.
         """
-        self._over.clear()
+        self._prepare()
+        fell: Exception | None = None
         try:
-            self._prepare()
             await self.responder.start()
+            async with asyncio.TaskGroup() as group:
+                self._over.clear()
+                group.create_task(self._keep(), name="map-servers")
+                try:
+                    yield
+                except Exception as error:  # noqa: BLE001 - raised again below, as itself and not in a group
+                    fell = error
+                finally:
+                    await self.close()
+        finally:
+            self.responder.close()
+            shutil.rmtree(self._run, ignore_errors=True)
+        if fell is not None:
+            raise fell
+
+    async def _keep(self) -> None:
+        try:
             async with asyncio.TaskGroup() as group:
                 while not self._closing or self._running or self._effects:
                     for effect in self._take():
                         self._perform(effect, group)
-                    await self._wait()
+                    if self._running or not self._closing:
+                        await self._wait()
         finally:
-            self.responder.close()
-            shutil.rmtree(self._run, ignore_errors=True)
             self._over.set()
 
     def _prepare(self) -> None:
