@@ -53,31 +53,16 @@ class MapServers(Protocol):
         """Stop all; returns when none runs any more."""
 
 
-class LinkEar(Protocol):
-    """Told of one map-server's link to the bridge; maps/stream.py reads it out of the stream itself."""
-
-    def on_linked(self) -> None:
-        """The bridge took this map-server in."""
-
-    def on_said(self, size: int, players: int) -> None:
-        """The map-server said so many bytes, so it lives; players: those it has."""
-
-    def on_told(self, size: int) -> None:
-        """It was told so many bytes."""
-
-    def on_gone(self) -> None:
-        """Its connection ended. It dials again by itself."""
-
-
 class MapLinks(Protocol):
-    """Carries the inter-server streams of this machine's map-servers to the bridge."""
+    """Carries the inter-server streams of this machine's map-servers to the bridge. What it sees of them it says to
+    maps/servers.py: `on_linked`, `on_heard`, `on_players`, `on_gone`."""
 
-    async def open(self, map_: MapName, port: int, ear: LinkEar) -> int:
-        """A port on loopback that is this map's char-server from now on. port: where its map-server listens for clients.
+    async def open(self, name: MapName, address: str, port: int) -> int:
+        """A port on loopback that is this map's char-server from now on. address, port: where its map-server takes clients.
 
         Raises:
             OSError: this machine lets nobody listen on its loopback.
         """
 
-    def close(self, map_: MapName) -> None:
+    def close(self, name: MapName) -> None:
         """Its map-server has ended."""

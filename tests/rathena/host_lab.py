@@ -18,7 +18,7 @@ import psutil
 from libs.events import MapName, OrderedMap
 from libs.runtime.clock import Clock
 from services.agent.maps.servers import OwnMapServers, Status
-from services.agent.maps.tree import PROGRAM, SCRIPT_LIST, Bundle
+from services.agent.maps.tree import PROGRAM, Bundle
 from tests.rathena.plain_links import PlainLinks
 from tests.rathena.twin.asked import asked_command
 
@@ -34,15 +34,12 @@ def made_bundle(root: Path) -> Bundle:
     """A directory that looks like one; its program is never started."""
     texts = {
         "conf/inter_athena.conf": "map_server_ip: 203.0.113.1\nmap_server_pw: operators_own\n",
+        "conf/import/kafra_host.conf": "autosave_time: 300\nmap: prontera\nmotd_txt: conf/ours.txt\n",
         "conf/battle_athena.conf": "prevent_logout: 10000\n",
         "conf/packet_athena.conf": "enable_ip_rules: yes\nddos_count: 5\n",
         "conf/import/inter_conf.txt": "map_server_port: 3306\n",
         "db/map_cache.dat": "maps",
-        f"npc/re/{SCRIPT_LIST}": "import: npc/scripts.conf\nnpc: npc/re/warps.txt\n",
-        "npc/scripts.conf": "npc: npc/other/functions.txt\nnpc: npc/cities/prontera.txt\n",
-        "npc/re/warps.txt": f"{FIELD},1,1,0\twarp\tout\t1,1,prontera,1,1\n",
-        "npc/other/functions.txt": "function\tscript\tF_Do\t{\n\treturn;\n}\n",
-        "npc/cities/prontera.txt": "prontera,1,1,4\tscript\tGuard\t4_M,{\n\tend;\n}\n",
+        "npc/re/scripts_main.conf": "npc: npc/re/warps.txt\n",
         PROGRAM: "#!/bin/false\n",
     }
     for name, text in texts.items():
@@ -59,6 +56,7 @@ class HostLab:
         self.directory, self.links = directory, PlainLinks(upstream)
         self.bundle, self.clock = made_bundle(directory / "bundle"), Clock()
         self.servers = OwnMapServers(self.bundle, directory / "own", self.links, self.clock, program or asked_command())
+        self.links.servers = self.servers
 
     @classmethod
     @asynccontextmanager

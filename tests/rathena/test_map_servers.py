@@ -16,7 +16,7 @@ from services.agent.maps import core as rules
 from services.agent.maps import log as log_room
 from services.agent.maps.core import Phase
 from services.agent.maps.log import BoundedLog
-from services.agent.maps.tree import PROGRAM, SCRIPT_LIST, BadBundle, Bundle
+from services.agent.maps.tree import PROGRAM, BadBundle, Bundle
 from tests.rathena.figures import tell
 from tests.rathena.host_lab import DUNGEON, FIELD, MAPS, HostLab, lives, made_bundle, until
 from tests.rathena.twin.char import TwinChar
@@ -74,6 +74,7 @@ async def test_what_it_reads_is_made_for_it_and_is_for_this_user_alone(lab: Host
     battle, packets = read_conf("kafra/battle.conf", read), read_conf("conf/packet_athena.conf", read)
 
     assert server.maps() == (FIELD,)
+    assert server.text("motd_txt") == "conf/ours.txt"
     assert {server.text(key) for key in ("bind_ip", "map_ip", "char_ip")} == {"127.0.0.1"}
     assert [server.number(key, 0) for key in ("autosave_time", "minsave_time", "save_settings")] == [5, 100, 4095]
     for name in ("map_server", "log_db"):
@@ -82,7 +83,7 @@ async def test_what_it_reads_is_made_for_it_and_is_for_this_user_alone(lab: Host
         assert inter.text(f"{name}_pw") == lab.servers.responder.password
     assert battle.number("prevent_logout", 1) == 0
     assert packets.text("enable_ip_rules") == "no"
-    assert (read(f"npc/re/{SCRIPT_LIST}") or b"").decode() == "npc: npc/other/functions.txt\nnpc: npc/re/warps.txt\n"
+    assert read("npc/re/scripts_main.conf") == b"npc: npc/re/warps.txt\n"
     assert read("db/map_cache.dat") == b"maps"
     assert stat.S_IMODE((root / "kafra" / "inter.conf").stat().st_mode) == 0o600
     assert stat.S_IMODE(root.parent.stat().st_mode) == 0o700
@@ -204,15 +205,16 @@ async def test_nothing_of_the_agents_environment_is_told(
     assert not [name for name in told if name.startswith("KAFRA")]
 
 
-async def test_a_bundle_that_is_broken_is_said(lab: HostLab) -> None:
-    (lab.bundle.root / "npc" / "re" / SCRIPT_LIST).write_text(f"import: npc/re/{SCRIPT_LIST}\n")
+async def test_a_bundle_that_went_away_is_said(lab: HostLab) -> None:
+    (lab.bundle.root / "conf").rename(lab.bundle.root / "gone")
 
     lab.order(FIELD)
     await until(lambda: lab.said() == "failed", "it failed")
     status = lab.status()
 
     assert status is not None
-    assert "imports" in status.last_fall
+    assert "conf" in status.last_fall
+    assert not lab.log()
 
 
 @pytest.mark.parametrize("missing", ["conf", "db", "npc", PROGRAM])

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.agent.sql import responder as room
-from services.agent.sql.responder import DATABASE, USER, Responder
+from services.agent.sql.responder import Responder
+from services.agent.sql.session import DATABASE, USER
 from tests.rathena.libmariadb import Client, Refused, load
 
 BOOT = (

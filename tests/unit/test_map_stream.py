@@ -8,29 +8,10 @@ from hypothesis import strategies as st
 
 from libs.rathena.framing import BadStream
 from libs.rathena.inter_chars import CharOffline
-from libs.rathena.inter_link import MapsAck, RegisterUsers, UserCount
+from libs.rathena.inter_link import MapsAck, RegisterUsers
 from libs.rathena.inter_saves import SaveAck
 from libs.rathena.tables import CHAR_TO_MAP
 from services.agent.maps.stream import ENTERED, MOVED_AWAY, StreamWatch
-
-
-class Ear:
-    def __init__(self) -> None:
-        self.linked = self.gone = self.said = self.told = 0
-        self.players: list[int] = []
-
-    def on_linked(self) -> None:
-        self.linked += 1
-
-    def on_said(self, size: int, players: int) -> None:
-        self.said += size
-        self.players.append(players)
-
-    def on_told(self, size: int) -> None:
-        self.told += size
-
-    def on_gone(self) -> None:
-        self.gone += 1
 
 
 def entered(account_id: int) -> bytes:
@@ -45,62 +26,50 @@ def moved_away(account_id: int, *, accepted: bool) -> bytes:
     return bytes(body)
 
 
-BEAT = UserCount(users=0).pack()
-
-
 @pytest.fixture
-def ear() -> Ear:
-    return Ear()
+def watch() -> StreamWatch:
+    return StreamWatch()
 
 
-@pytest.fixture
-def watch(ear: Ear) -> StreamWatch:
-    return StreamWatch(ear)
-
-
-def test_it_is_linked_when_its_maps_are_taken(watch: StreamWatch, ear: Ear) -> None:
+def test_it_is_linked_when_its_maps_are_taken(watch: StreamWatch) -> None:
     packet = MapsAck(whisper_name=bytes(24), server_name=bytes(24)).pack()
 
     watch.down(packet[:3])
-    assert ear.linked == 0
+    assert not watch.linked
     watch.down(packet[3:])
 
-    assert ear.linked == 1
-    assert ear.told == len(packet)
+    assert watch.linked
 
 
-def test_players_are_counted_from_their_entry_to_the_acknowledged_last_save(watch: StreamWatch, ear: Ear) -> None:
+def test_players_are_counted_from_their_entry_to_the_acknowledged_last_save(watch: StreamWatch) -> None:
     for account_id in (1, 2, 3, 4):
         watch.down(entered(account_id))
-    watch.up(BEAT)
+    assert watch.accounts == {1, 2, 3, 4}
     watch.down(SaveAck(account_id=1, char_id=11).pack())
-    watch.up(BEAT)
+    assert watch.accounts == {2, 3, 4}
     watch.down(moved_away(2, accepted=False) + moved_away(3, accepted=True))
     watch.up(CharOffline(account_id=4, char_id=14).pack())
 
-    assert ear.players == [4, 3, 1]
     assert watch.accounts == {2}
 
 
-def test_a_server_that_links_again_says_whom_it_has(watch: StreamWatch, ear: Ear) -> None:
+def test_a_server_that_links_again_says_whom_it_has(watch: StreamWatch) -> None:
     watch.down(entered(9))
 
     watch.up(RegisterUsers.of([(5, 15), (6, 16)]).pack())
 
-    assert ear.players == [2]
+    assert watch.accounts == {5, 6}
 
 
-def test_what_is_no_such_stream_is_refused(watch: StreamWatch, ear: Ear) -> None:
+def test_what_is_no_such_stream_is_refused(watch: StreamWatch) -> None:
     with pytest.raises(BadStream):
         watch.up(b"GET / HTTP/1.1\r\n")
 
 
 @given(st.binary(max_size=600), st.booleans())
-def test_any_bytes_are_counted_or_refused(data: bytes, up: bool) -> None:
-    ear = Ear()
-    watch = StreamWatch(ear)
+def test_any_bytes_are_read_or_refused(data: bytes, up: bool) -> None:
+    watch = StreamWatch()
 
     with contextlib.suppress(BadStream):
         (watch.up if up else watch.down)(data)
-        assert (ear.said, ear.told) == ((len(data), 0) if up else (0, len(data)))
-    assert ear.players in ([], [len(watch.accounts)])
+    assert not watch.linked or (not up and b"\xfb\x2a" in data)

@@ -10,6 +10,7 @@ from services.agent.maps.core import (
     DRAIN_MS_MAX,
     FALLS_KEPT,
     FROZEN_MS,
+    SETTLE_MS,
     START_MS_MAX,
     STEADY_MS,
     TERM_MS_MAX,
@@ -52,6 +53,10 @@ def test_a_map_ordered_is_started_and_ready_when_its_link_is() -> None:
     assert core.obey({FIELD: ordered()}, 3_000) == []
 
 
+def test_a_link_that_tells_nothing_of_life_makes_nobody_frozen(ready: Supervision) -> None:
+    assert ready.advance(2_000 + 10 * FROZEN_MS) == []
+
+
 def test_a_new_tenure_or_role_needs_no_new_server(ready: Supervision) -> None:
     assert ready.obey({FIELD: ordered(9, "backup")}, 3_000) == []
 
@@ -72,7 +77,8 @@ def test_what_is_not_linked_in_time_has_failed_and_is_killed() -> None:
 
 
 def test_a_server_that_says_nothing_any_more_is_killed(ready: Supervision) -> None:
-    ready.on_heard(FIELD, 3, 5_000)
+    ready.on_heard(FIELD, 5_000)
+    ready.on_players(FIELD, 3)
 
     assert ready.advance(5_000 + FROZEN_MS - 1) == []
     assert ready.advance(5_000 + FROZEN_MS) == [Kill(FIELD)]
@@ -115,34 +121,46 @@ def test_an_order_that_comes_back_does_not_shorten_the_wait() -> None:
 
 
 def test_what_is_ordered_no_more_waits_for_its_players(ready: Supervision) -> None:
-    ready.on_heard(FIELD, 2, 3_000)
+    ready.on_heard(FIELD, 3_000)
+    ready.on_players(FIELD, 2)
 
     assert ready.obey({}, 4_000) == []
     assert said(ready) == ("draining", 7, 2)
-    ready.on_heard(FIELD, 0, 4_500)
+    ready.on_heard(FIELD, 4_500)
+    ready.on_players(FIELD, 0)
 
-    assert ready.advance(4_500) == [Terminate(FIELD)]
+    assert ready.advance(4_000 + SETTLE_MS - 1) == []
+    assert ready.advance(4_000 + SETTLE_MS) == [Terminate(FIELD)]
     assert said(ready) == ("draining", 7, 0)
-    assert ready.on_exit(FIELD, "ended with exit code 0", 4_700) == []
+    assert ready.on_exit(FIELD, "ended with exit code 0", 5_700) == []
     assert ready.reports() == {}
     assert ready.falls == {}
 
 
 def test_players_are_not_waited_for_for_ever(ready: Supervision) -> None:
-    ready.on_heard(FIELD, 2, 3_000)
+    ready.on_heard(FIELD, 3_000)
+    ready.on_players(FIELD, 2)
     ready.obey({}, 4_000)
     for at_ms in range(4_000, 4_000 + DRAIN_MS_MAX, 10_000):
-        ready.on_heard(FIELD, 2, at_ms)
+        ready.on_heard(FIELD, at_ms)
+    ready.on_players(FIELD, 2)
 
     assert ready.advance(4_000 + DRAIN_MS_MAX) == [Terminate(FIELD)]
 
 
-def test_nobody_is_waited_for_where_nobody_plays(ready: Supervision) -> None:
-    assert ready.obey({}, 4_000) == [Terminate(FIELD)]
+def test_where_nobody_plays_somebody_may_still_be_coming_in(ready: Supervision) -> None:
+    assert ready.obey({}, 4_000) == []
+    ready.on_players(FIELD, 1)
+
+    assert ready.advance(4_000 + SETTLE_MS) == []
+    ready.on_players(FIELD, 0)
+
+    assert ready.advance(4_000 + SETTLE_MS) == [Terminate(FIELD)]
 
 
 def test_who_does_not_end_when_asked_is_killed(ready: Supervision) -> None:
-    ready.obey({}, 4_000)
+    ready.obey({}, 4_000 - SETTLE_MS)
+    ready.advance(4_000)
 
     assert ready.advance(4_000 + TERM_MS_MAX - 1) == []
     assert ready.advance(4_000 + TERM_MS_MAX) == [Kill(FIELD)]
@@ -152,7 +170,8 @@ def test_who_does_not_end_when_asked_is_killed(ready: Supervision) -> None:
 
 
 def test_an_order_that_comes_back_while_draining_finds_the_server_as_it_was(ready: Supervision) -> None:
-    ready.on_heard(FIELD, 2, 3_000)
+    ready.on_heard(FIELD, 3_000)
+    ready.on_players(FIELD, 2)
     ready.obey({}, 4_000)
 
     assert ready.obey({FIELD: ordered(8)}, 4_100) == []
@@ -161,7 +180,8 @@ def test_an_order_that_comes_back_while_draining_finds_the_server_as_it_was(read
 
 
 def test_an_order_that_comes_back_while_it_ends_gets_a_new_server(ready: Supervision) -> None:
-    ready.obey({}, 4_000)
+    ready.obey({}, 4_000 - SETTLE_MS)
+    ready.advance(4_000)
 
     assert ready.obey({FIELD: ordered(8)}, 4_100) == []
     assert said(ready) == ("starting", 8, 0)
@@ -171,7 +191,8 @@ def test_an_order_that_comes_back_while_it_ends_gets_a_new_server(ready: Supervi
 
 
 def test_a_lost_link_serves_nobody_until_it_is_taken_in_again(ready: Supervision) -> None:
-    ready.on_heard(FIELD, 2, 3_000)
+    ready.on_heard(FIELD, 3_000)
+    ready.on_players(FIELD, 2)
 
     ready.on_gone(FIELD, 3_500)
     assert said(ready) == ("starting", 7, 0)
@@ -181,7 +202,8 @@ def test_a_lost_link_serves_nobody_until_it_is_taken_in_again(ready: Supervision
 
 
 def test_a_server_that_falls_while_draining_is_not_started_again(ready: Supervision) -> None:
-    ready.on_heard(FIELD, 2, 3_000)
+    ready.on_heard(FIELD, 3_000)
+    ready.on_players(FIELD, 2)
     ready.obey({}, 4_000)
 
     assert ready.on_exit(FIELD, "ended by signal 11", 4_100) == []
@@ -192,7 +214,8 @@ def test_a_server_that_falls_while_draining_is_not_started_again(ready: Supervis
 
 def test_at_the_end_all_are_asked_to_end_whoever_plays(ready: Supervision) -> None:
     ready.obey({FIELD: ordered(), DUNGEON: ordered()}, 3_000)
-    ready.on_heard(FIELD, 2, 3_000)
+    ready.on_heard(FIELD, 3_000)
+    ready.on_players(FIELD, 2)
 
     effects = ready.end(4_000)
 
@@ -252,7 +275,8 @@ def test_whatever_happens_there_is_one_process_a_map_and_none_in_the_end(steps: 
             case "gone" if words[0] in running:
                 core.on_gone(words[0], now_ms)
             case "heard" if words[0] in running:
-                core.on_heard(words[0], words[1], now_ms)
+                core.on_heard(words[0], now_ms)
+                core.on_players(words[0], words[1])
         perform(core.advance(now_ms))
         assert running == {name for name, life in core.lives.items() if life.phase is not Phase.BROKEN}
         assert (due_ms := core.due_ms()) is None or due_ms > now_ms

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from libs.events import MapName
-from services.agent.sql.responder import DATABASE, HOST, USER
+from services.agent.sql.session import DATABASE, HOST, USER
 
 AUTOSAVE_S: Final = 5
 """What a death of this host may cost (DESIGN section 7)."""
@@ -17,6 +17,8 @@ MAP_CONF: Final = "kafra/map.conf"
 INTER_CONF: Final = "kafra/inter.conf"
 BATTLE_CONF: Final = "kafra/battle.conf"
 LOG_CONF: Final = "kafra/log.conf"
+BUNDLED_CONF: Final = "conf/import/kafra_host.conf"
+"""What a bundle says of the operator's game."""
 PACKET_CONF: Final = "conf/packet_athena.conf"
 """The one that has no flag: its name is fixed in rAthena."""
 ARGUMENTS: Final = (
@@ -41,9 +43,9 @@ class Asked:
     password: str = "kafra"
 
 
-def files(asked: Asked) -> dict[str, str]:
-    """Those that are ours alone."""
-    return {MAP_CONF: _map(asked), INTER_CONF: _inter(asked), BATTLE_CONF: _battle(), LOG_CONF: _log()}
+def files(asked: Asked, *, bundled: bool) -> dict[str, str]:
+    """Those that are ours alone. bundled: there is a BUNDLED_CONF."""
+    return {MAP_CONF: _map(asked, bundled), INTER_CONF: _inter(asked), BATTLE_CONF: _battle(), LOG_CONF: _log()}
 
 
 def packet_conf(bundled: str) -> str:
@@ -52,8 +54,13 @@ def packet_conf(bundled: str) -> str:
     return f"{bundled.rstrip()}\n\nenable_ip_rules: no\n"
 
 
-def _map(asked: Asked) -> str:
+def _map(asked: Asked, bundled: bool) -> str:
     return _lines(
+        "db_path: db",
+        "motd_txt: conf/motd.txt",
+        "charhelp_txt: conf/charhelp.txt",
+        "channel_conf: conf/channels.conf",
+        *([f"import: {BUNDLED_CONF}"] if bundled else []),
         f"userid: {asked.user}",
         f"passwd: {asked.password}",
         f"char_ip: {HOST}",
@@ -70,10 +77,7 @@ def _map(asked: Asked) -> str:
         "console: off",
         "enable_spy: no",
         "use_grf: no",
-        "db_path: db",
-        "motd_txt: conf/motd.txt",
-        "charhelp_txt: conf/charhelp.txt",
-        "channel_conf: conf/channels.conf",
+        "delmap: all",
         f"map: {asked.map}",
     )
 

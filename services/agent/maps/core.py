@@ -20,6 +20,8 @@ FROZEN_MS: Final = 25_000
 """A map-server says its users every 10 s (2afe); after two that did not come it stands still."""
 DRAIN_MS_MAX: Final = 60_000
 """How long players of a map no longer ordered are waited for; each is moved within migration_timeout, 1 s."""
+SETTLE_MS: Final = 1_000
+"""And this long at least: somebody may just be coming in or be on his way out, which takes migration_timeout."""
 TERM_MS_MAX: Final = 10_000
 """From SIGTERM, at which it saves its players and leaves, to SIGKILL."""
 BACKOFF_MS: Final = (500, 60_000)
@@ -61,7 +63,7 @@ Effect = Start | Terminate | Kill
 @dataclass(slots=True)
 class Life:
     """One ordered map's server. order: None where it is ordered no more. since_ms: in this phase. due_ms: when this phase is
-    over, None for none. heard_ms: when it last said something on its link."""
+    over, None for none. heard_ms: when it last said something on its link; None: nobody tells."""
 
     order: OrderedMap | None
     tenure: int
@@ -70,7 +72,7 @@ class Life:
     due_ms: int | None
     linked: bool = False
     players: int = 0
-    heard_ms: int = 0
+    heard_ms: int | None = None
 
     def enter(self, phase: Phase, now_ms: int, for_ms: int | None = None) -> None:
         self.phase, self.since_ms = phase, now_ms
@@ -105,20 +107,23 @@ class Supervision:
     def on_linked(self, name: MapName, now_ms: int) -> None:
         """The other end of its link took it in (2afb)."""
         life = self.lives[name]
-        life.linked, life.heard_ms = True, now_ms
+        life.linked = True
         if life.phase is Phase.STARTING:
             life.enter(Phase.READY, now_ms)
 
     def on_gone(self, name: MapName, now_ms: int) -> None:
         """Its link ended. It dials again by itself; until it is taken in, it serves nobody."""
         life = self.lives[name]
-        life.linked, life.players = False, 0
+        life.linked, life.players, life.heard_ms = False, 0, None
         if life.phase is Phase.READY:
             life.enter(Phase.STARTING, now_ms, START_MS_MAX)
 
-    def on_heard(self, name: MapName, players: int, now_ms: int) -> None:
-        life = self.lives[name]
-        life.players, life.heard_ms = players, now_ms
+    def on_heard(self, name: MapName, now_ms: int) -> None:
+        """It said something on its link."""
+        self.lives[name].heard_ms = now_ms
+
+    def on_players(self, name: MapName, players: int) -> None:
+        self.lives[name].players = players
 
     def on_exit(self, name: MapName, why: str, now_ms: int) -> list[Effect]:
         """Its process is no more, or never was."""
@@ -131,7 +136,7 @@ class Supervision:
         if life.order is None:
             del self.lives[name]
         else:
-            life.linked, life.players = False, 0
+            life.linked, life.players, life.heard_ms = False, 0, None
             life.enter(Phase.BROKEN, now_ms, wait_ms)
         return []
 
@@ -175,14 +180,14 @@ class Supervision:
                     yield from self._terminate(name, life, now_ms)
                 case Phase.READY:
                     life.enter(Phase.DRAINING, now_ms, DRAIN_MS_MAX)
-                    yield from self._advance(name, life, now_ms)
                 case Phase.BROKEN:
                     del self.lives[name]
 
     def _advance(self, name: MapName, life: Life, now_ms: int) -> list[Effect]:
         is_due = life.due_ms is not None and now_ms >= life.due_ms
-        frozen = life.phase in _LINKED and life.linked and now_ms - life.heard_ms >= FROZEN_MS
-        if life.phase is Phase.DRAINING and (is_due or not life.players):
+        frozen = life.phase in _LINKED and life.heard_ms is not None and now_ms - life.heard_ms >= FROZEN_MS
+        settled = not life.players and now_ms - life.since_ms >= SETTLE_MS
+        if life.phase is Phase.DRAINING and (is_due or settled):
             return self._terminate(name, life, now_ms)
         if frozen or (is_due and life.phase is Phase.STARTING):
             life.enter(Phase.FALLING, now_ms)
@@ -233,7 +238,7 @@ def _report(life: Life) -> MapReport:
 def _dues(life: Life) -> Iterator[int]:
     if life.due_ms is not None:
         yield life.due_ms
-    if life.phase in _LINKED and life.linked:
+    if life.phase in _LINKED and life.heard_ms is not None:
         yield life.heard_ms + FROZEN_MS
     if life.phase is Phase.DRAINING and not life.players:
-        yield life.since_ms
+        yield life.since_ms + SETTLE_MS

@@ -15,9 +15,10 @@ from services.agent.maps import contain
 from services.agent.maps.conf import ARGUMENTS, Asked
 from services.agent.maps.cost import Meter
 from services.agent.maps.log import BoundedLog
-from services.agent.maps.tree import PROGRAM, BadBundle, Bundle, make
-from services.agent.ports import LinkEar, MapLinks
-from services.agent.sql.responder import HOST, Responder
+from services.agent.maps.tree import LIBRARIES, PROGRAM, Bundle, make
+from services.agent.ports import MapLinks
+from services.agent.sql.responder import Responder
+from services.agent.sql.session import HOST
 
 READ_BYTES: Final = 16 * 1024
 OUTPUT_END_S: Final = 1.0
@@ -41,12 +42,12 @@ class MapServer:
         self._end: Callable[[int], None] | None = None
         self._tail = b""
 
-    async def run(self, links: MapLinks, responder: Responder, ear: LinkEar) -> str:
+    async def run(self, links: MapLinks, responder: Responder) -> str:
         """Its whole life; why it ended. Cancelled, it is killed first."""
         try:
             port = _free_port()
             async with asyncio.timeout(LINK_S_MAX):
-                link_port = await links.open(self.map, port, ear)
+                link_port = await links.open(self.map, HOST, port)
             try:
                 asked = Asked(self.map, port, link_port, responder.port, responder.password)
                 await asyncio.to_thread(make, self._directory, self._bundle, asked)
@@ -55,7 +56,7 @@ class MapServer:
                 links.close(self.map)
         except TimeoutError:
             return f"its link did not open within {LINK_S_MAX:g} s"
-        except (BadBundle, OSError) as error:
+        except OSError as error:
             return str(error)
 
     def terminate(self) -> None:
@@ -98,9 +99,13 @@ class MapServer:
         return _ending(code, self._tail)
 
     def _environment(self) -> dict[str, str]:
-        """The bundle first on PATH: on Windows libraries beside the program are found there."""
+        """The bundle comes first where libraries are looked for: on Linux its lib/, on Windows beside the program."""
         given = {name: os.environ[name] for name in GIVEN if name in os.environ}
-        return given | {"PATH": os.pathsep.join((str(self._bundle.root), given.get("PATH", os.defpath)))}
+        root, libraries = self._bundle.root, [str(self._bundle.root / LIBRARIES)]
+        if "LD_LIBRARY_PATH" in given:
+            libraries.append(given["LD_LIBRARY_PATH"])
+        given["PATH"] = os.pathsep.join((str(root), given.get("PATH", os.defpath)))
+        return given | {"LD_LIBRARY_PATH": os.pathsep.join(libraries)}
 
     async def _keep_output(self, stream: asyncio.StreamReader | None) -> None:
         while stream is not None and (data := await stream.read(READ_BYTES)):

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +84,42 @@ class OwnMapServers:
 
     def reports(self, now_ms: int) -> dict[MapName, MapReport]:  # noqa: ARG002 - the port's shape
         return self.core.reports()
+
+    # -- what the links say; of a map without a process it comes too late, and counts for nothing ------------------------
+
+    def on_linked(self, name: MapName) -> None:
+        """The bridge took this map's server in: it may serve."""
+        if self._has_process(name):
+            waited_ms = self._clock.now_ms() - self.core.lives[name].since_ms
+            self.core.on_linked(name, self._clock.now_ms())
+            _LOG.info("%s: ready, after %.1f s", name, waited_ms / 1000)
+            self._news.set()
+
+    def on_heard(self, name: MapName, up_bytes: int, down_bytes: int) -> None:
+        """So many bytes went by. up_bytes: what it said, by which it lives; one that is never told of is not thought frozen."""
+        if (traffic := self._traffic.get(name)) is not None:
+            traffic.up_bytes += up_bytes
+            traffic.down_bytes += down_bytes
+        if up_bytes and self._has_process(name):
+            self.core.on_heard(name, self._clock.now_ms())
+
+    def on_players(self, name: MapName, players: int) -> None:
+        """It has so many now."""
+        if self._has_process(name):
+            self.core.on_players(name, players)
+            self._news.set()
+
+    def on_gone(self, name: MapName) -> None:
+        """Its link ended, by either side. It dials again by itself."""
+        if self._has_process(name):
+            self.core.on_gone(name, self._clock.now_ms())
+            self._news.set()
+
+    def _has_process(self, name: MapName) -> bool:
+        server = self._running.get(name)
+        return server is not None and server.pid is not None
+
+    # -- for its player ---------------------------------------------------------------------------------------------------
 
     def statuses(self) -> list[Status]:
         """One for each map, and what each costs since the last time this was asked."""
@@ -185,11 +221,10 @@ class OwnMapServers:
 
     async def _live(self, server: MapServer, log: BoundedLog) -> None:
         name = server.map
-        traffic = self._traffic.setdefault(name, _Traffic())
-        ear = _Ear(self.core, server, traffic, self._clock, self._news.set)
+        self._traffic.setdefault(name, _Traffic())
         _LOG.info("%s: starts", name)
         try:
-            why = await server.run(self._links, self.responder, ear)
+            why = await server.run(self._links, self.responder)
         finally:
             log.close()
             del self._running[name]
@@ -219,39 +254,6 @@ class OwnMapServers:
             down_bytes=traffic.down_bytes,
             cost=meter.look(asyncio.get_running_loop().time()) if meter is not None else None,
         )
-
-
-class _Ear:
-    """A `LinkEar` for one life of a map-server; before its start and after its end it hears nothing."""
-
-    def __init__(self, core: Supervision, server: MapServer, traffic: _Traffic, clock: Clock, wake: Callable[[], None]) -> None:
-        self._core, self._server, self._traffic, self._clock, self._wake = core, server, traffic, clock, wake
-        self._started_ms = clock.now_ms()
-
-    def on_linked(self) -> None:
-        if self._server.pid is None:
-            return
-        now_ms = self._clock.now_ms()
-        self._core.on_linked(self._server.map, now_ms)
-        _LOG.info("%s: ready, %.1f s after its start", self._server.map, (now_ms - self._started_ms) / 1000)
-        self._wake()
-
-    def on_said(self, size: int, players: int) -> None:
-        self._traffic.up_bytes += size
-        if self._server.pid is None:
-            return
-        is_news = players != self._core.lives[self._server.map].players
-        self._core.on_heard(self._server.map, players, self._clock.now_ms())
-        if is_news:
-            self._wake()
-
-    def on_told(self, size: int) -> None:
-        self._traffic.down_bytes += size
-
-    def on_gone(self) -> None:
-        if self._server.pid is not None:
-            self._core.on_gone(self._server.map, self._clock.now_ms())
-            self._wake()
 
 
 def _why_killed(phase: Phase) -> str:

@@ -1,6 +1,7 @@
-"""What a map-server's own link tells of it: that it was taken in, that it lives, who plays. Pure.
+"""What a map-server's own link tells of it: that it was taken in, and who plays. Pure.
 
-In: the bytes of its inter-server stream, both ways, in any chunks, from whoever carries it. Out: what a `LinkEar` hears.
+In: the bytes of its inter-server stream, both ways, in any chunks, from whoever carries it. Out: `linked`, `accounts`. A player
+counts from his entry to the acknowledgement of his last save; what the map-server says itself (2afe) is 10 s old.
 """
 
 from typing import Final
@@ -10,7 +11,6 @@ from libs.rathena.inter_chars import AuthOk, ChangeMapServerAck, CharOffline
 from libs.rathena.inter_link import RegisterUsers
 from libs.rathena.inter_saves import SaveAck
 from libs.rathena.tables import CHAR_TO_MAP, MAP_TO_CHAR
-from services.agent.ports import LinkEar
 
 TAKEN_IN: Final = 0x2AFB
 ENTERED: Final = 0x2AFD
@@ -21,12 +21,12 @@ OFFLINE: Final = 0x2B17
 
 
 class StreamWatch:
-    """Of one connection of a map-server; a further one needs a further watch. accounts: who is on it, those included whose last
-    save is not acknowledged yet."""
+    """Of one connection of a map-server; a further one needs a further watch. linked: the bridge took it in. accounts: whose
+    players are on it."""
 
-    def __init__(self, ear: LinkEar) -> None:
+    def __init__(self) -> None:
+        self.linked = False
         self.accounts: set[int] = set()
-        self._ear = ear
         self._up, self._down = Splitter(MAP_TO_CHAR), Splitter(CHAR_TO_MAP)
 
     def up(self, data: bytes) -> None:
@@ -41,7 +41,6 @@ class StreamWatch:
                 self.accounts = {account for account, _ in RegisterUsers.unpack(scan.packet(n)).pairs}
             elif packet_id == OFFLINE:
                 self.accounts.discard(CharOffline.unpack(scan.packet(n)).account_id)
-        self._ear.on_said(len(data), len(self.accounts))
 
     def down(self, data: bytes) -> None:
         """What it was told.
@@ -50,15 +49,11 @@ class StreamWatch:
             BadStream: as `up`.
         """
         scan = self._down.scan(data)
-        self._ear.on_told(len(data))
         for n, packet_id in enumerate(scan.ids):
             if packet_id == TAKEN_IN:
-                self._ear.on_linked()
+                self.linked = True
             elif packet_id in (ENTERED, SAVED, MOVED_AWAY):
                 self._count(packet_id, scan, n)
-
-    def gone(self) -> None:
-        self._ear.on_gone()
 
     def _count(self, packet_id: int, scan: Scan, n: int) -> None:
         packet = scan.packet(n)

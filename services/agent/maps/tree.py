@@ -1,29 +1,23 @@
 """The directory a map-server is started in, made anew for each start from an unpacked bundle, which itself stays as it is.
 
-In: a bundle's directory (`kafra bundle`): map-server, conf/, db/, npc/. Out: a private directory with its own conf/, links to
-the bundle's db/ and map-server, and an npc/ that lists what the one map needs: npc/re/scripts_main.conf is a name fixed in
-rAthena. The program is linked because rAthena's servers go to the directory they were started by.
+In: a bundle's directory (`kafra bundle`): map-server, conf/, db/, npc/. Out: a private directory with a conf/ of its own and
+links to the rest. The program is linked because rAthena's servers go to the directory they were started by.
 """
 
 import os
 import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from libs.events import MapName
-from libs.rathena.conf import FILE_BYTES_MAX, BadConf, read_conf
-from services.agent.maps import scripts
-from services.agent.maps.conf import PACKET_CONF, Asked, files, packet_conf
+from services.agent.maps.conf import BUNDLED_CONF, PACKET_CONF, Asked, files, packet_conf
 from services.agent.maps.contain import link
 
 PROGRAM: Final = "map-server.exe" if sys.platform == "win32" else "map-server"
 DIRECTORIES: Final = ("conf", "db", "npc")
-SCRIPT_LIST: Final = "scripts_main.conf"
-MODES: Final = ("re", "pre-re")
-"""Renewal or not: either has its own list of scripts."""
-SCRIPT_BYTES_MAX: Final = 8 << 20
+LIBRARIES: Final = "lib"
+"""Of the bundle, for its map-server; it need not be there."""
 PRIVATE: Final = 0o700
 
 
@@ -37,7 +31,6 @@ class Bundle:
 
     root: Path
     program: Path
-    _needed: dict[MapName, dict[str, str]] = field(default_factory=dict)
 
     @classmethod
     def at(cls, directory: Path) -> "Bundle":
@@ -55,67 +48,24 @@ class Bundle:
             raise BadBundle(f"{root / PROGRAM} may not be executed")
         return cls(root, root / PROGRAM)
 
-    def script_lists(self, map_: MapName) -> dict[str, str]:
-        """Mode -> its scripts_main.conf for this map. Read once: a bundle does not change.
-
-        Raises:
-            BadBundle: its lists cannot be read.
-        """
-        if map_ not in self._needed:
-            try:
-                self._needed[map_] = {mode: self._pruned(mode, map_) for mode in MODES if self._list(mode).is_file()}
-            except BadConf as bad:
-                raise BadBundle(f"{self.root}: {bad}") from None
-        return self._needed[map_]
-
-    def _list(self, mode: str) -> Path:
-        return self.root / "npc" / mode / SCRIPT_LIST
-
-    def _pruned(self, mode: str, map_: MapName) -> str:
-        listed = read_conf(f"npc/{mode}/{SCRIPT_LIST}", lambda name: self._read(name, FILE_BYTES_MAX))
-        return scripts.conf(scripts.pruned(listed, map_, lambda name: self._read(name, SCRIPT_BYTES_MAX)))
-
-    def _read(self, name: str, most: int) -> bytes | None:
-        path = self.root / os.fsdecode(name.encode("latin-1"))
-        if not path.is_file():
-            return None
-        with path.open("rb") as file:
-            return file.read(most + 1)
-
 
 def make(directory: Path, bundle: Bundle, asked: Asked) -> None:
-    """Whatever was there is gone. In a thread: it reads the bundle's scripts, once for each map.
+    """Whatever was there is gone. In a thread: it copies some forty files.
 
     Raises:
-        BadBundle: what it needs is not in it.
-        OSError: no room, no permission.
+        OSError: no room, no permission, the bundle is gone.
     """
-    lists = bundle.script_lists(asked.map)
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(mode=PRIVATE, parents=True)
     shutil.copytree(bundle.root / "conf", directory / "conf", copy_function=shutil.copyfile)
-    link(bundle.root / "db", directory / "db")
-    link(bundle.program, directory / PROGRAM)
-    _npc(bundle.root / "npc", directory / "npc", lists)
+    for entry in bundle.root.iterdir():
+        if entry.name == PROGRAM or (entry.is_dir() and entry.name != "conf"):
+            link(entry, directory / entry.name)
     packet_path = directory / PACKET_CONF
     bundled = packet_path.read_text(encoding="latin-1") if packet_path.is_file() else ""
     _write(packet_path, packet_conf(bundled))
-    for name, text in files(asked).items():
+    for name, text in files(asked, bundled=(directory / BUNDLED_CONF).is_file()).items():
         _write(directory / name, text)
-
-
-def _npc(source: Path, target: Path, lists: dict[str, str]) -> None:
-    """The bundle's, but for the lists of scripts."""
-    target.mkdir()
-    for entry in source.iterdir():
-        if entry.name in MODES:
-            _npc(entry, target / entry.name, {})
-        elif entry.is_dir():
-            link(entry, target / entry.name)
-        elif entry.is_file():
-            shutil.copyfile(entry, target / entry.name)
-    for mode, text in lists.items():
-        _write(target / mode / SCRIPT_LIST, text)
 
 
 def _write(path: Path, text: str) -> None:

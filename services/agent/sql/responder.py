@@ -11,16 +11,13 @@ from itertools import count
 from typing import Final, cast
 
 from services.agent.sql import wire
-from services.agent.sql.session import Counts, Session
+from services.agent.sql.session import HOST, Counts, Session
 
-HOST: Final = "127.0.0.1"
 CONNECTIONS_MAX: Final = 256
 """Three for each map-server (FACTS section 12)."""
 STRANGERS_MAX: Final = 32
 """Of them, those that have not shown the password."""
 LOGIN_TIMEOUT_S: Final = 10.0
-USER: Final = "kafra"
-DATABASE: Final = "none"
 _LOG = logging.getLogger(__name__)
 
 

@@ -9,6 +9,10 @@ from typing import Final
 from services.agent.sql import wire
 from services.agent.sql.statements import Statement, TooManyParts, read, wait_timeout
 
+HOST: Final = "127.0.0.1"
+USER: Final = "kafra"
+DATABASE: Final = "none"
+"""What a map-server is told to ask (maps/conf.py): any user and database will do, the password alone counts."""
 STATEMENTS_MAX: Final = 256
 """Prepared ones of a connection at a time. A map-server closes each after use."""
 SHAPES_MAX: Final = 64
