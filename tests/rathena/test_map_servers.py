@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from libs.rathena.conf import read_conf
@@ -178,7 +179,8 @@ async def test_an_order_for_another_map_changes_what_runs(lab: HostLab) -> None:
     assert lab.servers.reports(0)[DUNGEON].tenure == 9
 
 
-async def test_a_lost_link_is_made_again_by_the_same_server(lab: HostLab) -> None:
+async def test_a_lost_link_is_made_again_by_the_same_server(lab: HostLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "RELINK_MS", 200)
     await lab.ready(FIELD)
     pid = lab.pid()
     lab.links.refusing = True
@@ -189,6 +191,23 @@ async def test_a_lost_link_is_made_again_by_the_same_server(lab: HostLab) -> Non
     await until(lambda: lab.said() == "ready", "it is taken in again")
 
     assert lab.pid() == pid
+
+
+async def test_orders_that_come_and_go_leave_nothing_behind(char: TwinChar, tmp_path: Path) -> None:
+    waits = [sys.executable, "-c", "import time; time.sleep(60)"]
+    async with HostLab.running(tmp_path, ("127.0.0.1", char.port), waits) as lab:
+        counts = []
+        for _ in range(12):
+            lab.order(*MAPS)
+            await until(lambda: len(pids := lab.servers.pids()) == len(MAPS) and all(pids.values()), "both run")
+            pids = [lab.pid(name) for name in MAPS]
+            lab.order()
+            await until(lambda: not lab.servers.core.lives, "both are gone")
+            assert not any(map(lives, pids))
+            counts.append((psutil.Process().num_fds(), len(asyncio.all_tasks()), len(psutil.Process().children())))
+
+        assert counts[-1] == counts[2]
+        assert lab.servers.statuses() == []
 
 
 async def test_nothing_of_the_agents_environment_is_told(

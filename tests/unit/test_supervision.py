@@ -10,6 +10,7 @@ from services.agent.maps.core import (
     DRAIN_MS_MAX,
     FALLS_KEPT,
     FROZEN_MS,
+    RELINK_MS,
     SETTLE_MS,
     START_MS_MAX,
     STEADY_MS,
@@ -190,15 +191,38 @@ def test_an_order_that_comes_back_while_it_ends_gets_a_new_server(ready: Supervi
     assert ready.falls == {}
 
 
-def test_a_lost_link_serves_nobody_until_it_is_taken_in_again(ready: Supervision) -> None:
+def test_a_lost_link_is_waited_for_and_the_server_is_never_killed_for_it(ready: Supervision) -> None:
     ready.on_heard(FIELD, 3_000)
     ready.on_players(FIELD, 2)
 
     ready.on_gone(FIELD, 3_500)
-    assert said(ready) == ("starting", 7, 0)
+    assert ready.advance(3_500 + RELINK_MS - 1) == []
+    assert said(ready) == ("ready", 7, 2)
+    assert ready.advance(3_500 + RELINK_MS) == []
+    assert said(ready) == ("starting", 7, 2)
+    assert ready.advance(3_500 + RELINK_MS + 10 * START_MS_MAX) == []
+    ready.on_linked(FIELD, 900_000)
+
+    assert said(ready) == ("ready", 7, 2)
+    assert ready.due_ms() is None
+
+
+def test_a_link_that_is_back_in_time_changes_nothing(ready: Supervision) -> None:
+    ready.on_gone(FIELD, 3_500)
     ready.on_linked(FIELD, 4_500)
 
+    assert ready.advance(3_500 + 2 * RELINK_MS) == []
     assert said(ready) == ("ready", 7, 0)
+
+
+def test_players_of_a_server_without_a_link_are_waited_for_too(ready: Supervision) -> None:
+    ready.on_players(FIELD, 2)
+    ready.on_gone(FIELD, 3_500)
+    ready.advance(3_500 + RELINK_MS)
+
+    assert ready.obey({}, 20_000) == []
+    assert said(ready) == ("draining", 7, 2)
+    assert ready.advance(20_000 + DRAIN_MS_MAX) == [Terminate(FIELD)]
 
 
 def test_a_server_that_falls_while_draining_is_not_started_again(ready: Supervision) -> None:

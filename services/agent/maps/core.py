@@ -2,8 +2,8 @@
 
 In: orders, what became of processes and links, the time. Out: effects, and what is said of each map. Called by servers.py.
 
-    starting -> ready -> draining -> ending -> gone          no longer ordered: its players are moved away first
-        |         |
+    starting <-> ready -> draining -> ending -> gone          no longer ordered: its players are moved away first
+        |          |
         +-> falling -> broken -> starting                    failed: after a while again, each time a longer one
 """
 
@@ -16,6 +16,8 @@ from libs.events import MapName, MapReport, OrderedMap
 
 START_MS_MAX: Final = 60_000
 """From its start to its link; the registry waits as long (failover.start_timeout)."""
+RELINK_MS: Final = 15_000
+"""Without a link it is called ready for so long: a bridge that was started again is back by then, and it with it."""
 FROZEN_MS: Final = 25_000
 """A map-server says its users every 10 s (2afe); after two that did not come it stands still."""
 DRAIN_MS_MAX: Final = 60_000
@@ -110,13 +112,15 @@ class Supervision:
         life.linked = True
         if life.phase is Phase.STARTING:
             life.enter(Phase.READY, now_ms)
+        elif life.phase is Phase.READY:
+            life.due_ms = None
 
     def on_gone(self, name: MapName, now_ms: int) -> None:
-        """Its link ended. It dials again by itself; until it is taken in, it serves nobody."""
+        """Its link ended. It dials again by itself, and is never killed for that: without a bridge its players play on."""
         life = self.lives[name]
-        life.linked, life.players, life.heard_ms = False, 0, None
+        life.linked, life.heard_ms = False, None
         if life.phase is Phase.READY:
-            life.enter(Phase.STARTING, now_ms, START_MS_MAX)
+            life.due_ms = now_ms + RELINK_MS
 
     def on_heard(self, name: MapName, now_ms: int) -> None:
         """It said something on its link."""
@@ -161,7 +165,7 @@ class Supervision:
             if life.phase is Phase.DRAINING and life.linked:
                 life.enter(Phase.READY, now_ms)
             elif life.phase is Phase.DRAINING:
-                life.enter(Phase.STARTING, now_ms, START_MS_MAX)
+                life.enter(Phase.STARTING, now_ms)
 
     def _begin(self, name: MapName, order: OrderedMap, now_ms: int) -> list[Effect]:
         life = self.lives[name] = Life(order, order.tenure, Phase.STARTING, now_ms, now_ms + START_MS_MAX)
@@ -176,9 +180,9 @@ class Supervision:
             life = self.lives[name]
             life.order = None
             match life.phase:
-                case Phase.STARTING:
+                case Phase.STARTING if not life.players:
                     yield from self._terminate(name, life, now_ms)
-                case Phase.READY:
+                case Phase.STARTING | Phase.READY:
                     life.enter(Phase.DRAINING, now_ms, DRAIN_MS_MAX)
                 case Phase.BROKEN:
                     del self.lives[name]
@@ -192,6 +196,8 @@ class Supervision:
         if frozen or (is_due and life.phase is Phase.STARTING):
             life.enter(Phase.FALLING, now_ms)
             return [Kill(name)]
+        if is_due and life.phase is Phase.READY:
+            life.enter(Phase.STARTING, now_ms)
         if is_due and life.phase is Phase.ENDING:
             life.due_ms = None
             return [Kill(name)]
