@@ -27,7 +27,6 @@ DUNGEON: Final = MapName("pay_dun01")
 MAPS: Final = (FIELD, DUNGEON)
 WAIT_S: Final = 30.0
 POLL_S: Final = 0.01
-PRIMARY: Final = OrderedMap(tenure=7, role="primary")
 
 
 def made_bundle(root: Path) -> Bundle:

@@ -1,11 +1,9 @@
-"""`MapLinks` for tests: each map's port on loopback, carried as it is to a char-server or a bridge that asks for no ticket."""
+"""`MapLinks` for tests: each map's port on loopback, carried as it is to a char-server."""
 
 import asyncio
 import contextlib
 
 from libs.events import MapName
-from libs.link.frames import frame
-from libs.link.messages import LinkHello
 from services.agent.maps.servers import OwnMapServers
 from services.agent.maps.stream import StreamWatch
 
@@ -13,14 +11,13 @@ READ_BYTES = 64 * 1024
 
 
 class PlainLinks:
-    """upstream: (host, port). host: the name said to a bridge first, none: to a char-server nothing is. `cut` a map's link as a
-    lost connection would be; while `refusing`, whoever dials is cut off. servers: who is told of it, set by the test."""
+    """upstream: (host, port). `cut` a map's link as a lost connection would be; while `refusing`, whoever dials is cut
+    off. servers: who is told of it, set by the test."""
 
     servers: OwnMapServers
 
-    def __init__(self, upstream: tuple[str, int], host: str | None = None) -> None:
-        self.upstream, self.host = upstream, host
-        self.ports: dict[MapName, int] = {}
+    def __init__(self, upstream: tuple[str, int]) -> None:
+        self.upstream = upstream
         self.refusing = False
         self._servers: dict[MapName, asyncio.Server] = {}
         self._carried: dict[MapName, set[asyncio.Task[None]]] = {}
@@ -39,7 +36,6 @@ class PlainLinks:
                 tasks.discard(task)
                 writer.close()
 
-        self.ports[name] = port
         server = self._servers[name] = await asyncio.start_server(serve, "127.0.0.1", 0)
         return int(server.sockets[0].getsockname()[1])
 
@@ -57,8 +53,6 @@ class PlainLinks:
             return
         up_reader, up_writer = await asyncio.open_connection(*self.upstream)
         watch = StreamWatch()
-        if self.host is not None:
-            up_writer.write(frame(LinkHello(host=self.host, map=name, address="127.0.0.1", port=self.ports[name])))
 
         said: list[object] = [False, 0]
 
