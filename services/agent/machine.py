@@ -139,5 +139,5 @@ class NoMapServers:
     def reports(self, now_ms: int) -> dict[MapName, MapReport]:  # noqa: ARG002
         return {name: MapReport(tenure=order.tenure, state="failed") for name, order in self._wanted.items()}
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self._wanted = {}

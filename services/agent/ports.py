@@ -60,5 +60,20 @@ class MapServers(Protocol):
     def reports(self, now_ms: int) -> dict[MapName, MapReport]:
         """The state of each."""
 
-    def close(self) -> None:
-        """Stop all."""
+    async def close(self) -> None:
+        """Stop all; returns when none runs any more."""
+
+
+class MapLinks(Protocol):
+    """Carries the inter-server streams of this machine's map-servers to the bridge. What it sees of them it says to
+    maps/servers.py: `on_linked`, `on_heard`, `on_players`, `on_gone`."""
+
+    async def open(self, name: MapName, address: str, port: int) -> int:
+        """A port on loopback that is this map's char-server from now on. address, port: where its map-server takes clients.
+
+        Raises:
+            OSError: this machine lets nobody listen on its loopback.
+        """
+
+    def close(self, name: MapName) -> None:
+        """Its map-server has ended."""

@@ -88,7 +88,7 @@ class AgentShell:
             if self._displaced:
                 raise Displaced(self.host)
         finally:
-            self._servers.close()
+            await self._servers.close()
             for subscription in subscriptions:
                 await subscription.close()
 

@@ -53,7 +53,7 @@ class SimulatedMapServers:
     def reports(self, now_ms: int) -> dict[MapName, MapReport]:
         return {name: self._report(name, now_ms) for name in sorted(self._servers)}
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self._servers.clear()
 
     def _report(self, name: MapName, now_ms: int) -> MapReport:

@@ -57,11 +57,9 @@ class TwinServers:
             if name in self._orders
         }
 
-    def close(self) -> None:
+    async def close(self) -> None:
         for task in (*self._lives.values(), *self._ends.values()):
             task.cancel()
-
-    async def ended(self) -> None:
         await asyncio.gather(*self._lives.values(), *self._ends.values(), return_exceptions=True)
 
     async def _end(self, life: asyncio.Task[None], server: TwinProcess | None, before: asyncio.Task[None] | None) -> None:
@@ -194,7 +192,6 @@ class TwinHost:
         if self._linking is not None:
             self._linking.cancel()
             await asyncio.gather(self._linking, return_exceptions=True)
-        self.servers.close()
-        await self.servers.ended()
+        await self.servers.close()
         if self._bus is not None:
             await self._bus.close()

@@ -122,7 +122,7 @@ def test_an_agent_alone_is_never_displaced():
     assert not agent.is_displaced_by(msgspec.structs.replace(order_of_two(1, 1), heard=None)), "nobody said who counts"
 
 
-def test_simulated_map_servers_start_are_ready_and_stop():
+async def test_simulated_map_servers_start_are_ready_and_stop():
     servers = SimulatedMapServers(random.Random(1))
     wanted = {name: OrderedMap(tenure=4, role="primary") for name in (FIELD, DUNGEON)}
 
@@ -132,7 +132,7 @@ def test_simulated_map_servers_start_are_ready_and_stop():
     assert {report.state for report in servers.reports(1_000 + START_MS[1]).values()} == {"ready"}
     servers.obey({FIELD: OrderedMap(tenure=9, role="backup")}, now_ms=9_000)
     assert {name: (report.tenure, report.state) for name, report in servers.reports(9_000).items()} == {FIELD: (9, "ready")}
-    servers.close()
+    await servers.close()
     assert servers.reports(9_000) == {}
 
 
