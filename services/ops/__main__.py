@@ -1,11 +1,11 @@
-"""The kafra command: up, demo, hosts, maps, events, explain, replay, config, rathena, serve, agent.
+"""The kafra command: up, demo, hosts, maps, events, explain, replay, config, rathena, bundle, serve, agent.
 
 Exit codes: 0 done, 1 a finding, 2 usage, 3 nothing answers.
 """
 
 import typer
 
-from services.ops.commands import checking, enrolling, looking, rathena, running, telling
+from services.ops.commands import bundle, checking, enrolling, looking, rathena, running, telling
 
 app = typer.Typer(
     name="kafra",
@@ -30,6 +30,7 @@ app.add_typer(enrolling.hosts_group, name="hosts")
 app.add_typer(checking.replay_group, name="replay")
 app.add_typer(checking.config_group, name="config")
 app.add_typer(rathena.rathena_group, name="rathena")
+app.add_typer(bundle.bundle_group, name="bundle")
 
 
 def main() -> None:

@@ -63,7 +63,7 @@ def ours(tree: Tree, settings: Settings) -> list[Ours]:
     texts = {
         CORE_CONF: _core(tree, settings, maps),
         FALLBACK_CONF: _fallback(settings, maps),
-        OUR_BATTLE_CONF: _battle(),
+        OUR_BATTLE_CONF: battle_text(),
     }
     return [Ours(name, tree.place.path(name), text, _text(tree, name)) for name, text in texts.items()]
 
@@ -129,7 +129,7 @@ def _fallback(settings: Settings, maps: tuple[str, ...]) -> str:
     )
 
 
-def _battle() -> str:
+def battle_text() -> str:
     return _lines(
         "// For both map-servers: yours, and nobody is kept after a fight when his map moves.",
         f"import: {BATTLE_CONF}",
