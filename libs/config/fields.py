@@ -14,6 +14,9 @@ NATS_PATTERN = r"^(nats|tls|ws|wss)://[^\s,]+(,(nats|tls|ws|wss)://[^\s,]+)*$"
 LOGIN_PATTERN = r"^[\x21-\x7e]{1,23}$"  # what a map-server's conf can hold
 
 ADDRESS_ALLOWED = '"host:port", port from 1 to 65535'
+BUNDLE_PATTERN = r"^[!-~]{0,128}$"  # what host.metrics can say
+
+BUNDLE_ALLOWED = 'what `kafra bundle make` says at its end, or ""'
 LOGIN_ALLOWED = "1 to 23 characters without blanks"
 PATTERNS_ALLOWED = (
     f'a list of at most {PATTERNS_MAX} map names and globs, e.g. ["pay_dun0?", "gef_fild*"], 1 to 32 characters each'

@@ -9,6 +9,8 @@ from pydantic import Field
 
 from libs.config.defaults import NEVER
 from libs.config.fields import (
+    BUNDLE_ALLOWED,
+    BUNDLE_PATTERN,
     LOGIN_ALLOWED,
     LOGIN_PATTERN,
     NATS_PATTERN,
@@ -37,6 +39,7 @@ class General(Group):
     enable_p2p_security_checks: Flag = True
     persistent_hosts: Flag = True
     hosts_must_play: Flag = False
+    hosts_bundle: Text = Field(default="", pattern=BUNDLE_PATTERN, description=BUNDLE_ALLOWED)
 
 
 class HostRequirements(Group):

@@ -7,7 +7,7 @@ from enum import StrEnum
 from fnmatch import translate
 
 from libs.events import HostId, HostMetrics, HostSpec, MapName, Region
-from libs.hosting.rules import MapListRules, RequirementRules, Rules
+from libs.hosting.rules import GeneralRules, MapListRules, RequirementRules, Rules
 from libs.hosting.world import Host, MapState, World
 
 HOUR_MS = 3_600_000
@@ -81,6 +81,13 @@ def unmet_requirements(spec: HostSpec, disconnects_in_hour: int, rules: Requirem
     if disconnects_in_hour > rules.max_disconnects_per_hour:
         unmet.append(Unmet("max_disconnects_per_hour", disconnects_in_hour, rules.max_disconnects_per_hour))
     return unmet
+
+
+def wrong_bundle(bundle: str | None, rules: GeneralRules) -> str | None:
+    """Why a host with this bundle gets no maps, for its player; None: it has the wanted one, or any will do."""
+    if not rules.hosts_bundle or bundle == rules.hosts_bundle:
+        return None
+    return f"bundle: {bundle or 'none'}, needed {rules.hosts_bundle}"
 
 
 def disconnects_last_hour(disconnects_ms: Sequence[int], at_ms: int) -> int:

@@ -8,6 +8,7 @@ COMMANDS: Final = {
     "run": "services.agent.running",
     "doctor": "services.agent.doctor",
     "enroll": "services.agent.enroll",
+    "bundle": "services.agent.bundle_command",
 }
 """Each a room with `main(arguments) -> exit code`; imported when it is asked for. Without a command: run."""
 

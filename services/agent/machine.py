@@ -7,6 +7,7 @@ line at the start and then rarely, never while maps run here; the relays now and
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 
 import psutil
 
@@ -35,10 +36,19 @@ _LOG = logging.getLogger(__name__)
 
 
 class RealMachine:
-    """A `Metrics` source. address, port: where its map-servers listen, as configured."""
+    """A `Metrics` source. address, port: where its map-servers listen, as configured. bundle(): the version they are run
+    with."""
 
-    def __init__(self, address: str | None, port: int, clock: Clock, rng: random.Random) -> None:
+    def __init__(
+        self,
+        address: str | None,
+        port: int,
+        clock: Clock,
+        rng: random.Random,
+        bundle: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._address, self._port, self._clock, self._rng = address, port, clock, rng
+        self._bundle = bundle
         self._window = Window(WINDOW)
         self._cpu_ghz: float | None = None
         self._speed = Speed()
@@ -72,6 +82,7 @@ class RealMachine:
             jitter_ms=jitter_ms,
             packet_rate=self._speed.packet_rate,
             region_rtt_ms=self._relays.rtts() if self._relays is not None else None,
+            bundle=self._bundle(),
         )
 
     async def measure_clock(self) -> None:

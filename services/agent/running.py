@@ -16,6 +16,8 @@ from libs.identity.permissions import inbox_prefix
 from libs.runtime.clock import Clock
 from libs.runtime.service import EXIT_DONE, EXIT_FINDING, notify_ready, run_loop, stop_on_signals, unless
 from libs.runtime.telemetry import start_logging
+from services.agent.bundle_keeper import Keeper
+from services.agent.bundle_store import Store, default_root
 from services.agent.core import Agent, Identity, Measured
 from services.agent.machine import NoMapServers, RealMachine
 from services.agent.ports import MapServers, Metrics
@@ -27,6 +29,7 @@ EXAMPLES = """commands:
   run      this machine as a host (also without a command)
   doctor   would this machine be accepted, and why not: kafra agent doctor --help
   enroll   make this host's key; once, before the first run
+  bundle   the server's files that maps are run with: kafra agent bundle --help
 
 Example: kafra agent --nats nats://play.example.org:4222 --host-id my_pc --seed my_pc.seed --account 2000001
   kafra agent --config agent.toml
@@ -93,7 +96,8 @@ async def life(settings: AgentSettings) -> int:
     stopped = stop_on_signals()
     clock, rng = Clock(), random.Random()
     identity = Identity(HostId(settings.host_id), settings.account_id, Region(settings.region))
-    metrics, servers = await _machine(settings, clock, rng)
+    keeper = _keeper(settings, rng)
+    metrics, servers = await _machine(settings, clock, rng, keeper)
     if (bus := await unless(stopped, connect_patiently(settings, rng))) is None:
         return EXIT_DONE
     try:
@@ -102,7 +106,8 @@ async def life(settings: AgentSettings) -> int:
         notify_ready()
         _LOG.info("%s is at the server", identity.host)
         vigil = Vigil(bus, settings.url, metrics.on_other_path, shell.beat_soon)
-        await _first_of(shell.run(stopped), vigil.run())
+        beside = [vigil.run(), *([keeper.run(lambda: shell.serving)] if keeper is not None else [])]
+        await _first_of(shell.run(stopped), *beside)
     finally:
         await bus.close()
     _LOG.info("ended")
@@ -134,21 +139,31 @@ async def connect_patiently(settings: AgentSettings, rng: random.Random) -> Nats
         wait_s = min(CONNECT_AGAIN_S_MAX, wait_s * 2)
 
 
-async def _machine(settings: AgentSettings, clock: Clock, rng: random.Random) -> tuple[Metrics, MapServers]:
+def _keeper(settings: AgentSettings, rng: random.Random) -> Keeper | None:
+    """Of the operator's bundle, where the player was told of one."""
+    if settings.simulate or settings.bundle_url is None or settings.bundle_key is None:
+        return None
+    return Keeper(settings.bundle_url, settings.bundle_key, Store(settings.bundle_store or default_root()), rng)
+
+
+async def _machine(
+    settings: AgentSettings, clock: Clock, rng: random.Random, keeper: Keeper | None
+) -> tuple[Metrics, MapServers]:
     """What is measured and what runs maps: this machine, or a made-up one."""
     if settings.simulate:
         from services.agent.simulated import SimulatedMachine, SimulatedMapServers
 
         seeded = random.Random(settings.host_id)
         return SimulatedMachine(STRONG_MACHINE, seeded), SimulatedMapServers(seeded)
-    machine = RealMachine(settings.address, settings.port, clock, rng)
+    bundle = (lambda: keeper.version) if keeper is not None else (lambda: None)
+    machine = RealMachine(settings.address, settings.port, clock, rng, bundle)
     await machine.measure_clock()
     return machine, NoMapServers()
 
 
-async def _first_of(work: Coroutine[Any, Any, None], beside: Coroutine[Any, Any, None]) -> None:
-    """Until `work` ends; an error of either ends both."""
-    tasks = [asyncio.ensure_future(work), asyncio.ensure_future(beside)]
+async def _first_of(*work: Coroutine[Any, Any, None]) -> None:
+    """Until one ends; an error of any ends all."""
+    tasks = [asyncio.ensure_future(one) for one in work]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:

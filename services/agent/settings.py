@@ -29,7 +29,8 @@ class AgentSettings:
     """url: of NATS, several with commas. seed: path of the host's nkey seed or other credentials, None for a server without
     authorization. ca: path of the authority whose certificates to believe, None for the system's. account_id: the player's
     account. region: the relay region it stands in. address, port: where its map-servers listen. simulate: a made-up machine
-    with made-up map-servers."""
+    with made-up map-servers. bundle_url, bundle_key: where the operator's bundle is, and his public key. bundle_store: where
+    bundles are kept, None for the usual place."""
 
     url: str = "nats://127.0.0.1:4222"
     host_id: str | None = None
@@ -40,6 +41,9 @@ class AgentSettings:
     address: str | None = None
     port: int = 6121
     simulate: bool = False
+    bundle_url: str | None = None
+    bundle_key: str | None = None
+    bundle_store: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,14 @@ def is_nats_url(text: str) -> bool:
     return re.fullmatch(rf"\S{{1,{TEXT_MAX}}}", text) is not None and all(map(_is_server, text.split(",")))
 
 
+def is_web_url(text: str) -> bool:
+    try:
+        at = urlsplit(text)
+        return at.scheme in ("http", "https") and bool(at.hostname) and at.port != 0 and not re.search(r"[\s?#]", text)
+    except ValueError:
+        return False
+
+
 NAME_ALLOWED = '1 to 32 of A-Z a-z 0-9 _ @ -, in quotes: "my_pc"'
 KEYS: Final = (
     Key("nats", "url", str, is_nats_url, '"nats://HOST:PORT", or tls, ws, wss; several with commas', "where NATS listens"),
@@ -90,8 +102,27 @@ KEYS: Final = (
         "address at which players reach this machine; none: not known",
     ),
     Key("port", "port", int, lambda n: 0 <= n < 65536, "0 to 65535", "port of the same"),
+    Key("bundle_url", "bundle_url", str, is_web_url, '"https://HOST/PATH" or http', "where the server's bundle is"),
+    Key(
+        "bundle_key",
+        "bundle_key",
+        str,
+        lambda text: re.fullmatch(r"[0-9a-f]{64}", text) is not None,
+        "64 of 0-9 a-f, in quotes, as the operator shows it",
+        "whose bundles are run here: the operator's public key",
+    ),
+    Key(
+        "bundle_store",
+        "bundle_store",
+        str,
+        lambda text: 0 < len(text) <= TEXT_MAX,
+        "a path, in quotes",
+        "where bundles are kept; default: Kafra's data directory",
+    ),
     Key("simulate", "simulate", bool, lambda _: True, "true or false", "a made-up strong machine, for labs"),
 )
+PATHS: Final = frozenset({"seed", "ca", "bundle_store"})
+"""Of AgentSettings; in the file, a relative one is beside it."""
 BY_NAME: Final = {key.name: key for key in KEYS}
 
 
@@ -103,7 +134,7 @@ def default_file(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def read_file(path: Path) -> dict[str, object]:
-    """Field of AgentSettings -> value, for the keys in the file. A relative `seed` is beside the file.
+    """Field of AgentSettings -> value, for the keys in the file. A relative path is beside the file.
 
     Raises:
         ConfigError: every mistake, with file, line, key and what is allowed.
@@ -133,9 +164,8 @@ def read_file(path: Path) -> dict[str, object]:
             findings.append(Finding(name, line, written, f"{shown(value)} is not allowed", str(allowed)))
     if findings:
         raise ConfigError(findings)
-    for file in ("seed", "ca"):
-        if isinstance(said := values.get(file), str):
-            values[file] = path.parent / Path(said).expanduser()
+    for field in PATHS & values.keys():
+        values[field] = path.parent / Path(str(values[field])).expanduser()
     return values
 
 
@@ -160,9 +190,8 @@ def settings_of(parser: argparse.ArgumentParser, given: argparse.Namespace) -> A
         written = getattr(given, key.field)
         if written is not None:
             flags[key.field] = _flag_value(parser, key, written)
-    for name in ("seed", "ca"):
-        if isinstance(said := flags.get(name), str):
-            flags[name] = Path(said)
+    for field in PATHS & flags.keys():
+        flags[field] = Path(str(flags[field]))
     path: Path | None = given.config or (file if (file := default_file()).is_file() else None)
     return AgentSettings(**{**(read_file(path) if path is not None else {}), **flags})  # type: ignore[arg-type]
 
