@@ -6,7 +6,7 @@ from typing import Literal
 from libs.config import Settings
 from libs.events import HostDown, HostSpec, HostUp
 from libs.events.hosts import DISCONNECTS_KEPT
-from libs.hosting.eligibility import accepted_spec
+from libs.hosting.eligibility import accepted_spec, wrong_bundle
 from libs.hosting.world import Host
 from services.registry.calm import Calm, calm_of
 from services.registry.facts import is_material, unmet_of, up_fact
@@ -48,7 +48,7 @@ class Judging:
             return self.down(host, "blacklisted", "excluded by a verdict or a ban", now_ms)
         if unmet or presence.speech.is_out(now_ms) or not presence.faults.keys().isdisjoint(KEEP_OUT):
             return self.down(host, "unfit", "; ".join(presence.notes)[:1000], now_ms)
-        if (why := self._draining(host, now_ms)) is not None:
+        if (why := self._draining(host, metrics.bundle, now_ms)) is not None:
             presence.notes.append(why)
             if not holds_maps or not host.is_up:
                 return self.down(host, "drained", f"{why}: it serves no map any more", now_ms)
@@ -90,10 +90,12 @@ class Judging:
             faults["account"] = f"this host is enrolled for account {bound} and says it is account {said}'s"
         return faults
 
-    def _draining(self, host: Host, now_ms: int) -> str | None:
-        """Why its maps are to move away in order, in words; None: they stay."""
+    def _draining(self, host: Host, bundle: str | None, now_ms: int) -> str | None:
+        """Why its maps are to move away in order; None: they stay. An agent changes its bundle when it serves none."""
         if host.drain is not None and host.drain.draining:
             return "drained by the operator"
+        if (wrong := wrong_bundle(bundle, self.settings.general)) is not None:
+            return wrong
         standing = self.playing.standing(host.id, now_ms)
         if standing == "gone" or (standing == "away" and not host.is_up):
             return "its account is not in the game"

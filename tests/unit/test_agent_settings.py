@@ -187,7 +187,7 @@ def test_help_has_examples(arguments: list[str], capsys: pytest.CaptureFixture[s
         command.main(arguments)
 
     assert ended.value.code == 0
-    assert "examples:\n  kafra agent" in capsys.readouterr().out
+    assert "Example: kafra agent" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("url", ["nats://[::1]:4222", "wss://a.example.org", "127.0.0.1:4222"])

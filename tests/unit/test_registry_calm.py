@@ -27,6 +27,7 @@ WALKS = {
 GROUPS: tuple[dict[str, dict[str, Any]], ...] = (
     {},
     {"regions": {}},
+    {"general": {"hosts_bundle": "new"}},
     {"general": {"hosts_must_play": True}},
     {"failover": {"start_timeout": 3}, "host_requirements": {"max_disconnects_per_hour": 2}},
     {"host_requirements": {"slot_ram_mb": 512, "slots_per_core": 16.0, "slots_max": 64}},
@@ -40,7 +41,7 @@ class Walk:
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
         middle = {name: (low + high) / 2 for name, (low, high) in WALKS.items()}
-        self._values: dict[str, Any] = {**middle, "cpu_cores": 4, "region": EU, "address": "192.0.2.7"}
+        self._values: dict[str, Any] = {**middle, "cpu_cores": 4, "region": EU, "address": "192.0.2.7", "bundle": "new"}
         self._rtts: dict[Region, float | None] = {EU: 15.0}
         self._maps: dict[str, MapReport] = {}
 
@@ -58,6 +59,8 @@ class Walk:
             self._rtts[region] = None if chance.random() < 0.1 else max(0.0, before + chance.gauss(0, 0.6))
         if chance.random() < 0.02:
             self._values |= chance.choice(({"cpu_cores": 8}, {"cpu_cores": 4}, {"region": US}, {"address": None}))
+        if chance.random() < 0.05:
+            self._values["bundle"] = chance.choice(("new", "new", "old", None))
         if chance.random() < 0.05:
             name = chance.choice(("m1", "m2"))
             self._maps[name] = report(chance.choice(("starting", "ready", "failed")), chance.randint(1, 3))

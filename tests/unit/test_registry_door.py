@@ -134,6 +134,36 @@ def test_when_the_player_left_and_is_not_back_in_a_minute_the_maps_move_in_order
     assert bench.downs[0].disconnects_ms == []
 
 
+def test_a_host_with_another_bundle_than_the_wanted_one_is_told_and_gets_no_map_until_it_has_it() -> None:
+    bench = Bench(general={"hosts_bundle": "new"})
+
+    bench.beat_for(1_000, "h1", bundle="old")
+    told, up_before = bench.orders[-1].notes, bench.ups
+    bench.beat(bundle="new")
+
+    assert (told, up_before) == (["bundle: old, needed new"], [])
+    assert [up.draining for up in bench.ups] == [False]
+
+
+def test_when_the_operator_wants_another_bundle_the_maps_move_in_order_and_the_host_is_back_with_it() -> None:
+    bench = Bench(general={"hosts_bundle": "new"})
+    bench.beat(bundle="new")
+    bench.log.say(assign("m1", "h1"))
+    bench.beat_for(1_000, "h1", maps={"m1": report()}, bundle="new")
+
+    bench.beat_for(1_000, "h1", maps={"m1": report()}, bundle="old")
+    draining, downs = bench.ups[-1].draining, list(bench.downs)
+    bench.log.say(assign("m1", None))
+    bench.beat(bundle="old")
+    bench.beat_for(1_000, "h1", bundle="new")
+
+    assert (draining, downs) == (True, [])
+    assert [(down.reason, down.detail) for down in bench.downs] == [
+        ("drained", "bundle: old, needed new: it serves no map any more")
+    ]
+    assert [up.draining for up in bench.ups][-1] is False
+
+
 def test_a_player_who_is_back_in_time_costs_his_host_nothing() -> None:
     bench = Bench(general=MUST_PLAY, answer=_online(1))
     bench.beat()
