@@ -38,7 +38,7 @@ class Changing:
         player.bound = player.auth = None
         player.asked, player.asker, player.deferred = asked, asker, False
         state.enter_phase(player, Phase.CHANGING)
-        x, y = (asked.x, asked.y) if asked else _written(player)
+        x, y = _not_yet(player, asked)
         request = ChangeMapServer(
             account_id=player.account_id,
             char_id=player.char_id,
@@ -171,7 +171,8 @@ class Changing:
         self._state.up(real.pack())
 
 
-def _written(player: Player) -> tuple[int, int]:
+def _not_yet(player: Player, asked: ChangeMapServer | None) -> tuple[int, int]:
     """What 2b05 says the char-server keeps in mind and does not write; nor does it write a save that says the same again. So
-    it is told what it has, the next server where he really is (`Placing`), and that server's first save makes it true."""
-    return player.kept or (player.x, player.y)
+    it is told the place it has, the next server where he really is (`Placing`), and that server's first save makes it true."""
+    x, y = player.kept or (player.x, player.y)
+    return (x ^ 1, y) if asked is not None and (x, y) == (asked.x, asked.y) else (x, y)
