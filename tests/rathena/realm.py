@@ -122,7 +122,8 @@ class Realm:
             host = TwinHost(self.stack.url, f"host_{number}", bridge, number=number, words=words, through=self.through)
             self.hosts.append(host)
             await host.come()
-        await self.until(lambda: all(self.world.host(host.id).is_up for host in self.hosts), "all hosts are up")
+        new = self.hosts[len(self.hosts) - count :]
+        await self.until(lambda: all(self.world.host(host.id).is_up for host in new), "all new hosts are up")
 
     async def enter(self, number: int) -> TwinClient:
         """Player `number`, from 0, comes into the game."""
