@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SEED   ?= 1
-JOBS   ?= 2
+JOBS   ?= 3
 
 .PHONY: help demo test check bench sim prove lock clean
 .DEFAULT_GOAL := help

@@ -117,7 +117,7 @@ async def moves(scale: Scale) -> list[Proof]:
 
 async def door(scale: Scale) -> list[Proof]:
     what = "hosts judged when their players enter a map, by what was observed of them"
-    passed, figures = await _measured(scale, what, "200 enters, every host up", "tests/nats/test_registry_door.py")
+    passed, figures = await _measured(scale, what, "200 enters, every host up", "tests/nats/test_door.py")
     return [passed, *_judged(figures, "map.enter to host.up", {0.99: 100.0})]
 
 

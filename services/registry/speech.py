@@ -138,8 +138,11 @@ class Speech:
         return False
 
     def _voice_of(self, metrics: HostMetrics, connections: int) -> Voice | None:
-        """Whose numbering goes on with this; a jump ahead is the current one's, unless somebody else may have made it."""
+        """Whose numbering goes on with this; a jump ahead is the current one's, unless somebody else may have made it: a new
+        agent whose first heartbeats were lost may go on where the one before it ended."""
         near = [each for each in self.voices if each.last < metrics.seq <= each.last + WINDOW]
+        if self.current in near and connections == 1:
+            return self.current
         if near:
             return max(near, key=lambda each: (each.last, each is self.current))
         if self.current is not None and metrics.seq > self.current.last and connections < 2:

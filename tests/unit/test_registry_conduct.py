@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from libs.config import Settings
 from libs.events import HostId, OpsAlert, OpsEnroll
+from services.registry.speech import Heard, Speech, beats_per_s
 from tests.unit.builders import T0, assign
 from tests.unit.registry_bench import BUSY_MS, IDLE_MS, IDLE_SILENCE_MS, STEP_MS, SUSPICION_MS, Bench, metrics, report
 
@@ -401,3 +403,14 @@ def test_a_host_that_serves_is_ordered_to_beat_fast_and_one_that_does_not_slowly
     bench.beat(maps={"m1": report()})
 
     assert bench.orders[-1].interval_ms == BUSY_MS
+
+
+def test_a_new_agent_whose_first_heartbeats_were_lost_is_not_taken_for_the_one_before_it() -> None:
+    speech, rate = Speech(), beats_per_s(Settings())
+
+    heard = [
+        speech.take(metrics("h1", seq=seq, at_ms=at_ms), 1, at_ms, rate)
+        for seq, at_ms in ((3, 1_000), (4, 2_000), (1, 9_000), (2, 9_500), (5, 15_000), (6, 20_000))
+    ]
+
+    assert heard == [Heard.COUNTS] * 6
