@@ -84,8 +84,8 @@ class PlainLinks:
             with contextlib.suppress(ConnectionError):
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            up_writer.close()
             for way in ways:
                 way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            up_writer.close()
             self.servers.on_gone(name)
+            await asyncio.gather(*ways, return_exceptions=True)  # which a second cut may end
