@@ -1,9 +1,7 @@
 """Three servers, three replicas: the leader killed under load loses and doubles nothing (NATS.md measured 7.8 s at worst)."""
 
 import asyncio
-import contextlib
 import os
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from libs.bus.nats import NatsBus, connect
 from libs.bus.port import Start
 from libs.events import MapCensus, MapName, Stream
 from libs.hosting.effects import Append, Committed, Outcome
+from tests.rathena.surroundings import free_ports
 
 pytestmark = pytest.mark.nats
 
@@ -25,9 +24,7 @@ MAPS = 32
 
 @pytest.fixture
 async def cluster(tmp_path: Path) -> AsyncIterator[list[EmbeddedServer]]:
-    with contextlib.ExitStack() as stack:
-        taken = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
-        ports = [each.getsockname()[1] for each in taken]
+    ports = free_ports("n0", "n1", "n2").values()
     routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
     servers = [
         EmbeddedServer(
