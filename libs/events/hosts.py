@@ -23,6 +23,7 @@ from libs.events.names import (
     PerSecond,
     Port,
     Region,
+    Run,
     Seq,
     Text,
 )
@@ -73,6 +74,7 @@ class HostMetrics(Event, frozen=True, kw_only=True):
     bundle: the map-server bundle's version, null for none.
     leaving: true on an orderly goodbye.
     link: its link to the bridge, null while it needs none.
+    run: drawn anew by each agent process, null where it draws none; tells whose heartbeat this is of several.
     """
 
     host: HostId
@@ -94,6 +96,7 @@ class HostMetrics(Event, frozen=True, kw_only=True):
     bundle: Annotated[str, Meta(max_length=128)] | None = None
     leaving: bool
     link: LinkReport | None = None
+    run: Run | None = None
 
 
 class HostSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,6 +24,9 @@ AtMs = Annotated[int, Meta(ge=0, le=2**53)]
 """Unix milliseconds."""
 HostKey = Annotated[str, Meta(pattern=HOST_KEY_PATTERN)]
 """A public nkey of a user, as NATS writes it; whether its checksum is right is for who makes it a user to ask."""
+RUNS = 2**48
+Run = Annotated[int, Meta(ge=0, le=RUNS - 1)]
+"""Of an agent process, drawn by chance."""
 Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """A JetStream sequence; 0 is `nothing yet`."""
 Count = Annotated[int, Meta(ge=0, le=10**6)]

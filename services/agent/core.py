@@ -53,8 +53,9 @@ class Measured:
 class Agent:
     """Obeys the newest order: by the registry's lease, then by what the order had read. An older one is ignored."""
 
-    def __init__(self, identity: Identity) -> None:
-        self.identity = identity
+    def __init__(self, identity: Identity, run: int | None = None) -> None:
+        """run: drawn by chance; tells this process from others with its identity."""
+        self.identity, self._run = identity, run
         self.interval_ms = FIRST_INTERVAL_MS
         self.wanted: dict[MapName, OrderedMap] = {}
         self.order: HostOrder | None = None
@@ -108,6 +109,7 @@ class Agent:
             bundle=measured.bundle,
             leaving=leaving,
             link=link,
+            run=self._run,
         )
 
     def answer(self, check: HostCheck) -> HostCheckReply:

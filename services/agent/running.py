@@ -12,6 +12,7 @@ from libs.bus.errors import BusUnavailable
 from libs.bus.nats import NatsBus, connect
 from libs.config import ConfigError
 from libs.events import HostId, Region
+from libs.events.names import RUNS
 from libs.identity.permissions import inbox_prefix
 from libs.runtime.clock import Clock
 from libs.runtime.service import EXIT_DONE, EXIT_FINDING, notify_ready, run_loop, stop_on_signals, unless
@@ -101,7 +102,7 @@ async def life(settings: AgentSettings) -> int:
     if (bus := await unless(stopped, connect_patiently(settings, rng))) is None:
         return EXIT_DONE
     try:
-        shell = AgentShell(Agent(identity), bus, metrics, servers, clock)
+        shell = AgentShell(Agent(identity, rng.randrange(RUNS)), bus, metrics, servers, clock)
         bus.on_change(lambda up: shell.beat_soon() if up else None)
         notify_ready()
         _LOG.info("%s is at the server", identity.host)

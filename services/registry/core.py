@@ -171,8 +171,11 @@ class Registry:
 
     def on_reply(self, ask: Ask, reply: Reply | None, now_ms: int) -> None:
         if isinstance(ask.request, HostCheck):
-            if self._observed.on_echo(ask.request, reply is not None, now_ms):
-                self._dirty.add(ask.request.host)
+            host, presence = ask.request.host, self._presences.get(ask.request.host)
+            claimed_ms = presence.metrics.latency_ms if presence is not None else None
+            worst_ms = self._settings.host_requirements.net_max_latency
+            if self._observed.on_echo(ask.request, reply is not None, worst_ms if claimed_ms is None else claimed_ms, now_ms):
+                self._dirty.add(host)
         else:
             self._dirty.update(self._playing.on_online(reply if isinstance(reply, PlayersOnlineReply) else None, now_ms))
 

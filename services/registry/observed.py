@@ -8,7 +8,6 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from math import inf
 
 import msgspec
 
@@ -26,7 +25,7 @@ ECHO_FIRST_MS = 1_000
 """Until there are ECHOES_MIN, and while they say worse than the host: it may be better again, or proves a liar soon."""
 ECHO_MS = 15_000
 ECHO_UNANSWERED_MS = 60_000
-"""It is the validator's business why."""
+"""Who does not answer is asked after twice as long each time, up to this: why is the validator's business."""
 ECHO_TIMEOUT_MS = 2_000
 ECHO_EVERY_MS = 10
 """Of all hosts together, so that 10,000 cost as little as 1,500: the interval of each grows."""
@@ -35,7 +34,7 @@ ECHO_BURST_MS = 100
 LATE_MS = 15
 """An echo that took so much longer than the host claims is late."""
 LATE_SHARE, LATE_MIN = 0.3, 4
-"""When so many hosts' newest echoes are late it is ours or the bus's doing: until that has passed none of them counts."""
+"""When so many hosts' newest echoes are late it is ours or the bus's doing: until that has passed no late one counts."""
 IN_FLIGHT_MAX = 64
 """The shell allows 256."""
 
@@ -43,16 +42,16 @@ IN_FLIGHT_MAX = 64
 @dataclass(slots=True, eq=False)
 class Way:
     """To one host. relays: region -> p50 ms as timed, and when it was said. echoes_ms: newest last. echo_ms: what counts of
-    them, 0 while that is not known. worse: than claimed. late: the newest echo; None: none came yet. asked_ms: of the echo on
-    its way."""
+    them, 0 while that is not known. worse: than was claimed at the newest. late: the newest echo; None: none came yet.
+    asked_ms: of the echo on its way. unanswered: echoes since the last answer."""
 
     relays: dict[Region, tuple[float, int]] = field(default_factory=dict)
     echoes_ms: list[int] = field(default_factory=list)
     echo_ms: float = 0
-    claimed_ms: float = inf
     worse: bool = False
     late: bool | None = None
     asked_ms: int = 0
+    unanswered: int = 0
     due_ms: int = 0
 
 
@@ -92,9 +91,7 @@ class Observed:
             return claimed
         if way.relays:
             claimed = msgspec.structs.replace(claimed, region_rtt_ms=_larger(way, claimed.region_rtt_ms, now_ms))
-        way.claimed_ms = claimed.latency_ms
-        way.worse = way.echo_ms > claimed.latency_ms
-        if way.worse:
+        if way.echo_ms > claimed.latency_ms:
             claimed = msgspec.structs.replace(claimed, latency_ms=way.echo_ms)
         return claimed
 
@@ -113,33 +110,41 @@ class Observed:
             way.asked_ms = now_ms
             yield HostCheck(host=host, at_ms=now_ms, kind=CheckKind.PRESENCE, nonce=f"{self._number:016x}")
 
-    def on_echo(self, check: HostCheck, answered: bool, now_ms: int) -> bool:
-        """Whether something else counts now. answered: with whatever proof; that is the validator's business."""
+    def on_echo(self, check: HostCheck, answered: bool, claimed_ms: float, now_ms: int) -> bool:
+        """Whether something else counts now. answered: with whatever proof; that is the validator's business. claimed_ms: what
+        its host says of its latency."""
         self._in_flight -= 1
         if (way := self._ways.get(check.host)) is None or way.asked_ms != check.at_ms:
             return False
         before_ms = way.echo_ms
         if answered:
-            self._count(way, now_ms - check.at_ms)
-            known = len(way.echoes_ms) >= ECHOES_MIN
-            way.echo_ms = min(way.echoes_ms) if known else 0
-            wait_ms = ECHO_MS if known and not way.worse else ECHO_FIRST_MS
+            self._count(way, now_ms - check.at_ms, claimed_ms)
+            way.unanswered = 0
+            way.echo_ms = min(way.echoes_ms) if len(way.echoes_ms) >= ECHOES_MIN else 0
         else:
-            wait_ms = ECHO_UNANSWERED_MS
-        self._ask_at(check.host, now_ms + wait_ms)
+            way.unanswered += 1
+        way.worse = way.echo_ms > claimed_ms
+        self._ask_at(check.host, now_ms + _pause_ms(way))
         return way.echo_ms != before_ms
 
-    def _count(self, way: Way, echo_ms: int) -> None:
+    def _count(self, way: Way, echo_ms: int, claimed_ms: float) -> None:
+        """One that is in time is no delay of ours, whatever others are."""
         self._answered += way.late is None
         self._late -= bool(way.late)
-        way.late = echo_ms > way.claimed_ms + LATE_MS
+        way.late = echo_ms > claimed_ms + LATE_MS
         self._late += way.late
-        if self._late < LATE_MIN or self._late <= LATE_SHARE * self._answered:
+        if not way.late or self._late < LATE_MIN or self._late <= LATE_SHARE * self._answered:
             way.echoes_ms = [*way.echoes_ms[1 - ECHOES :], echo_ms]
 
     def _ask_at(self, host: HostId, due_ms: int) -> None:
         self._ways[host].due_ms = due_ms
         heapq.heappush(self._due, (due_ms, host))
+
+
+def _pause_ms(way: Way) -> int:
+    """Until it is asked again."""
+    pause_ms = ECHO_MS if len(way.echoes_ms) >= ECHOES_MIN and not way.worse else ECHO_FIRST_MS
+    return min(pause_ms << min(way.unanswered, 8), ECHO_UNANSWERED_MS)
 
 
 def _larger(way: Way, claimed: dict[Region, float], now_ms: int) -> dict[Region, float]:

@@ -4,10 +4,10 @@ In: heartbeats as they come. Out: which of them count, and what is to be said to
 
 Too often: a token bucket a host. What is above it is not read; who goes on all the same is out for a while.
 
-Two voices: every agent process numbers its own heartbeats, so numbers that go on tell the process. A number that goes back
-is a new process: it counts at once, since a restarted agent must. Does the old numbering go on beside it, there are two
-agents with one identity: who came last counts, the other is told. Was the number that went back a single one, and is no second
-connection known, it was an old message that came again: the numbering that goes on counts.
+Two voices: every agent process names its run and numbers its own heartbeats; of one that names none, numbers that go on tell
+the process, and a number that goes back is a new one. A new process counts at once, since a restarted agent must. Does the old
+one speak beside it, there are two agents with one identity: who came last counts, the other is told. Was the new one heard a
+single time, and is no second connection known, it was an old message that came again: who goes on counts.
 """
 
 from dataclasses import dataclass, field
@@ -47,9 +47,10 @@ class Heard(Enum):
 
 @dataclass(slots=True, eq=False)
 class Voice:
-    """One agent process. last: its last number; opened: the order in which voices came."""
+    """One agent process. run: as it names itself, if it does. last: its last number; opened: the order in which voices came."""
 
     opened: int
+    run: int | None
     last: int
     at_ms: int
     heard_ms: int
@@ -74,15 +75,20 @@ class Speech:
         if not self._within_rate(now_ms, rate_per_s):
             return Heard.LOUD
         only = self.current
-        if only is not None and len(self.voices) == 1 and only.last < metrics.seq <= only.last + WINDOW:
+        if (
+            only is not None
+            and len(self.voices) == 1
+            and only.run == metrics.run
+            and only.last < metrics.seq <= only.last + WINDOW
+        ):
             only.last, only.at_ms, only.heard_ms = metrics.seq, metrics.at_ms, now_ms
             only.beats += 1
             return Heard.COUNTS  # nearly every heartbeat there is
         self.voices = [each for each in self.voices if each is self.current or now_ms - each.heard_ms < VOICE_KEPT_MS]
         voice = self._voice_of(metrics, connections)
+        if any(_said(each, metrics) for each in self.voices):
+            return Heard.AGAIN
         if voice is None:
-            if any((each.last, each.at_ms) == (metrics.seq, metrics.at_ms) for each in self.voices):
-                return Heard.AGAIN
             self._open(metrics, now_ms)
             return Heard.COUNTS
         voice.last, voice.at_ms, voice.heard_ms = metrics.seq, metrics.at_ms, now_ms
@@ -138,20 +144,23 @@ class Speech:
         return False
 
     def _voice_of(self, metrics: HostMetrics, connections: int) -> Voice | None:
-        """Whose numbering goes on with this; a jump ahead is the current one's, unless somebody else may have made it: a new
-        agent whose first heartbeats were lost may go on where the one before it ended."""
-        near = [each for each in self.voices if each.last < metrics.seq <= each.last + WINDOW]
+        """Whose run this is. Where none is named: whose numbering goes on with this; a jump ahead is the current one's, unless
+        somebody else may have made it: a new agent whose first heartbeats were lost may go on where the one before it ended."""
+        voices = [each for each in self.voices if each.run == metrics.run]
+        if metrics.run is not None:
+            return voices[0] if voices else None
+        near = [each for each in voices if each.last < metrics.seq <= each.last + WINDOW]
         if self.current in near and connections == 1:
             return self.current
         if near:
             return max(near, key=lambda each: (each.last, each is self.current))
-        if self.current is not None and metrics.seq > self.current.last and connections < 2:
+        if self.current in voices and metrics.seq > self.current.last and connections < 2:
             return self.current
         return None
 
     def _open(self, metrics: HostMetrics, now_ms: int) -> None:
         opened = max((each.opened for each in self.voices), default=0) + 1
-        self.current = Voice(opened, metrics.seq, metrics.at_ms, now_ms)
+        self.current = Voice(opened, metrics.run, metrics.seq, metrics.at_ms, now_ms)
         self.voices = [*self.voices[-VOICES_MAX + 1 :], self.current]
 
     def _counts(self, voice: Voice, connections: int) -> bool:
@@ -160,6 +169,13 @@ class Speech:
         if current is None or voice is current or voice.opened > current.opened:
             return True
         return current.beats == 1 and connections < 2
+
+
+def _said(voice: Voice, metrics: HostMetrics) -> bool:
+    """It was heard before; where no run is named, only of the last one can that be told."""
+    if voice.run != metrics.run:
+        return False
+    return metrics.seq <= voice.last if voice.run is not None else (voice.last, voice.at_ms) == (metrics.seq, metrics.at_ms)
 
 
 VOICES_MAX = 4

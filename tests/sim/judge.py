@@ -140,14 +140,15 @@ class Judge:
         if process is None:
             return  # it was killed since; what it had heard is gone with it
         decided_us = (event.at_ms - process.offset_ms - START_MS) * MS
-        heard_us = max((at_us for at_us in process.heard_us.get(event.host, [0]) if at_us <= decided_us), default=0)
+        heard = [each for each in process.heard_us.get(event.host, ()) if each[0] <= decided_us]
+        heard_us, said_ms = max(heard, default=(0, 0))
         listened_us = max((at_us for at_us in process.listening_us if at_us <= decided_us), default=0)
         silence_ms = (decided_us - max(heard_us, listened_us)) // MS
         busy_ms, most_ms = rules.monitoring.heartbeat_busy_ms, rules.failover.silence_ms
         least_ms = busy_ms + int(0.75 * max(0, most_ms - busy_ms))  # of a host that was never late
         needed_ms = least_ms if event.reason == "silent" else rules.failover.suspicion_ms
-        if event.reason == "lost" and host.touched_us >= heard_us:
-            needed_ms = 0  # its connection and its link may both have ended since
+        if event.reason == "lost" and host.touched_us >= (said_ms - host.offset_ms - START_MS) * MS:
+            needed_ms = 0  # its connection and its link may both have ended since it said so
         if silence_ms + 1 < needed_ms:
             text = f"{by} calls {event.host} dead ({event.reason}) after {silence_ms} ms of silence, not {needed_ms}"
             raise Violation("false_death", text)

@@ -48,7 +48,7 @@ class SimHost:
         self.life += 1
         self.running, self.paused, self.leaving = True, False, False
         self.touched_us = self.parts.clock.now_us
-        self.agent = Agent(Identity(self.machine.host, self.machine.account_id, self.machine.region))
+        self.agent = Agent(Identity(self.machine.host, self.machine.account_id, self.machine.region), self.life)
         self._obeyed = (0, 0)
         self._servers: dict[MapName, tuple[int, str]] = {}
         self._said: dict[MapName, str] = {}

@@ -52,8 +52,9 @@ class Process:
         self.running = False
         self.touched_us = 0
         """When a fault last concerned it."""
-        self.heard_us: dict[HostId, deque[int]] = {}
-        """When it heard each host lately, for the judge; and since when it has listened (its life, its last connections)."""
+        self.heard_us: dict[HostId, deque[tuple[int, int]]] = {}
+        """When it heard each host lately, for the judge, and what the host's clock said (ms) when it spoke; and since when it
+        has listened (its life, its last connections)."""
         self.listening_us: deque[int] = deque(maxlen=8)
         self.start()
 
@@ -145,7 +146,7 @@ class Process:
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, HostMetrics):
-            self.heard_us.setdefault(event.host, deque(maxlen=8)).append(self.parts.clock.now_us)
+            self.heard_us.setdefault(event.host, deque(maxlen=8)).append((self.parts.clock.now_us, event.at_ms))
         self._input(self.core.on_heard, event)
 
     def _fold(self, fact: Fact) -> None:

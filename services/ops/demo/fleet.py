@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from libs.bus.errors import BusUnavailable
 from libs.bus.nats import connect
 from libs.events import HostCheck, HostCheckReply, Region, encode
+from libs.events.names import RUNS
 from libs.runtime.clock import Clock
 from libs.runtime.process import end_with_parent
 from libs.runtime.service import notify_ready, run_loop, stop_on_signals
@@ -77,7 +78,7 @@ class Guest:
         bus = await connect(self._options.url, name=machine.host, connect_timeout_s=CONNECT_TIMEOUT_S)
         leaving = asyncio.Event()
         kind = CheatingAgent if machine.temper is Temper.CHEAT else Agent
-        agent = kind(Identity(machine.host, machine.account_id, machine.region))
+        agent = kind(Identity(machine.host, machine.account_id, machine.region), self._rng.randrange(RUNS))
         servers = SimulatedMapServers(self._rng, FAIL_RATIO)
         shell = AgentShell(agent, bus, SimulatedMachine(machine.measured(), self._rng), servers, Clock())
         serving = asyncio.ensure_future(shell.run(leaving))
