@@ -17,6 +17,7 @@ from libs.events import (
     MapName,
     MapReport,
     NodeName,
+    OpsAlert,
     Region,
     Reply,
 )
@@ -185,3 +186,11 @@ def metrics(host: str = "h1", maps: dict[str, MapReport] | None = None, leaving:
 
 def report(state: str = "ready", tenure: int = 1) -> MapReport:
     return MapReport(tenure=tenure, state=state)
+
+
+def alerts(bench: Bench) -> list[str]:
+    return [event.what for event in bench.said if isinstance(event, OpsAlert)]
+
+
+def notes(bench: Bench) -> str:
+    return " ".join(bench.orders[-1].notes)

@@ -1,26 +1,27 @@
-"""services/registry: hosts that speak wrongly – too often, with two voices, for another's account, by a clock that is off."""
+"""services/registry: hosts that speak wrongly – too often, for another's account, by a clock that is off."""
 
 import random
 from typing import Any
 
 import pytest
 
-from libs.config import Settings
-from libs.events import HostId, OpsAlert, OpsEnroll
-from services.registry.speech import Heard, Speech, beats_per_s
+from libs.events import HostId, OpsEnroll
 from tests.unit.builders import T0, assign
-from tests.unit.registry_bench import BUSY_MS, IDLE_MS, IDLE_SILENCE_MS, STEP_MS, SUSPICION_MS, Bench, metrics, report
+from tests.unit.registry_bench import (
+    BUSY_MS,
+    IDLE_MS,
+    IDLE_SILENCE_MS,
+    STEP_MS,
+    SUSPICION_MS,
+    Bench,
+    alerts,
+    metrics,
+    notes,
+    report,
+)
 
 HOUR_MS = 3_600_000
 KEY, OTHER_KEY = "U" + "A" * 55, "U" + "B" * 55
-
-
-def alerts(bench: Bench) -> list[str]:
-    return [event.what for event in bench.said if isinstance(event, OpsAlert)]
-
-
-def notes(bench: Bench) -> str:
-    return " ".join(bench.orders[-1].notes)
 
 
 def enroll(bench: Bench, key: str | None = KEY, account_id: int = 1, host: str = "h1") -> None:
@@ -57,138 +58,6 @@ def test_a_clock_that_runs_backwards_changes_nothing() -> None:
     assert len(bench.ups) == 1
     assert bench.downs == []
     assert alerts(bench) == []
-
-
-# Numbers that go back.
-
-
-def test_an_agent_that_starts_again_counts_at_once() -> None:
-    bench = Bench()
-    bench.beat_for(20 * BUSY_MS, "h1", region="eu")
-
-    bench.beat(seq=1, region="us")
-
-    assert bench.ups[-1].region == "us"
-    assert alerts(bench) == []
-
-
-def test_a_heartbeat_that_comes_again_is_no_sign_of_life() -> None:
-    bench = Bench()
-    bench.beat_for(20 * BUSY_MS, "h1")
-    heard_ms = bench.now_ms - BUSY_MS
-
-    for _ in range(int(IDLE_SILENCE_MS / BUSY_MS) + 1):
-        bench.beat(seq=20)
-        bench.wait(BUSY_MS)
-
-    assert [down.reason for down in bench.downs] == ["silent"]
-    assert bench.downs[0].at_ms - heard_ms <= IDLE_SILENCE_MS
-
-
-def test_an_old_message_among_new_ones_takes_nothing_over() -> None:
-    bench = Bench()
-    bench.connection(True)
-    bench.beat_for(100 * BUSY_MS, "h1", region="eu")
-
-    bench.beat(seq=5, at_ms=1, region="us")
-    bench.beat_for(20 * BUSY_MS, "h1", region="eu")
-
-    assert [up.region for up in bench.ups] == ["eu", "us", "eu"], "it may have been a new agent; the next word shows it was not"
-    assert bench.downs == []
-    assert "doubled" not in alerts(bench)
-
-
-def test_heartbeats_that_got_lost_are_no_new_agent() -> None:
-    bench = Bench()
-    bench.beat_for(5 * BUSY_MS, "h1")
-
-    bench.seqs["h1"] += 5_000
-    bench.beat_for(5 * BUSY_MS, "h1")
-    bench.beat(seq=bench.seqs["h1"] - 5_004, region="us")  # what was lost comes at last
-
-    assert "doubled" not in alerts(bench)
-
-
-# Two agents with one identity.
-
-
-def two(bench: Bench, older: int, newer: int, beats: int = 10) -> None:
-    """Two agents speak by turns, each with its own numbers and region."""
-    for number in range(beats):
-        bench.beat(seq=older + number, at_ms=number, region="old")
-        bench.wait(BUSY_MS // 2)
-        bench.beat(seq=newer + number, at_ms=number, region="new")
-        bench.wait(BUSY_MS // 2)
-
-
-@pytest.mark.parametrize(
-    ("older", "newer", "told"),
-    [(1_000, 1, True), (1_000, 2_000, True), (40, 3, True), (1_000, 1, False), (40, 3, False)],
-)
-def test_of_two_agents_the_newer_counts_and_they_are_told(older: int, newer: int, told: bool) -> None:
-    """told: the server told of both connections; without, only numbers that go back tell them apart."""
-    bench = Bench()
-    if told:
-        bench.connection(True, number=1)
-    for number in range(5):
-        bench.beat(seq=older - 5 + number, at_ms=number, region="old")
-        bench.wait(BUSY_MS)
-
-    if told:
-        bench.connection(True, number=2)
-    two(bench, older, newer)
-
-    regions = [up.region for up in bench.ups]
-    assert regions[0] == "old"
-    assert regions[-1] == "new"
-    assert len(regions) <= 4, "it does not go to and fro"
-    assert bench.registry.world.host(HostId("h1")).up.region == "new"
-    assert "two agents" in notes(bench)
-    assert alerts(bench).count("doubled") == 1
-    assert bench.downs == []
-
-
-def test_the_older_agent_keeps_no_dead_newer_one_alive() -> None:
-    bench = Bench()
-    bench.beat_for(10 * BUSY_MS, "h1", region="old")
-    two(bench, 11, 1)
-
-    for number in range(10):
-        bench.beat(seq=21 + number, at_ms=number, region="old")
-        bench.wait(BUSY_MS)
-
-    assert [down.reason for down in bench.downs] == ["silent"]
-
-
-def test_when_the_newer_goes_the_older_counts_again() -> None:
-    bench = Bench()
-    bench.connection(True, number=1)
-    bench.beat_for(10 * BUSY_MS, "h1", region="old")
-    bench.connection(True, number=2)
-    two(bench, 11, 1)
-
-    bench.connection(False, number=2)
-    bench.beat(seq=21, region="old")
-    bench.beat_for(IDLE_SILENCE_MS, "h1", region="old")
-
-    assert bench.ups[-1].region == "old"
-    assert bench.downs == []
-
-
-def test_one_agent_with_two_connections_is_one_agent() -> None:
-    """The server still waits for the end of the old one: the address changed, or the machine slept."""
-    bench = Bench()
-    bench.connection(True, number=1)
-    bench.beat_for(5 * BUSY_MS, "h1")
-
-    bench.connection(True, number=2)
-    bench.beat_for(20 * BUSY_MS, "h1")
-    bench.connection(False, number=1)
-    bench.beat_for(5 * BUSY_MS, "h1")
-
-    assert alerts(bench) == []
-    assert bench.downs == []
-    assert len(bench.ups) == 1
 
 
 # Flooding.
@@ -403,14 +272,3 @@ def test_a_host_that_serves_is_ordered_to_beat_fast_and_one_that_does_not_slowly
     bench.beat(maps={"m1": report()})
 
     assert bench.orders[-1].interval_ms == BUSY_MS
-
-
-def test_a_new_agent_whose_first_heartbeats_were_lost_is_not_taken_for_the_one_before_it() -> None:
-    speech, rate = Speech(), beats_per_s(Settings())
-
-    heard = [
-        speech.take(metrics("h1", seq=seq, at_ms=at_ms), 1, at_ms, rate)
-        for seq, at_ms in ((3, 1_000), (4, 2_000), (1, 9_000), (2, 9_500), (5, 15_000), (6, 20_000))
-    ]
-
-    assert heard == [Heard.COUNTS] * 6
