@@ -5,12 +5,13 @@ subject's last token, so nobody speaks of another. Older schemas are lifted by u
 """
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 import msgspec
 
 from libs.events.base import CATALOG, Declaration, Event, Reply
+from libs.events.name_check import Check, check_of
 from libs.events.names import is_name
 
 BODY_BYTES_MAX = 256 * 1024
@@ -91,6 +92,8 @@ def decode(subject: str, body: bytes, headers: Mapping[str, str] | None = None) 
         raise MalformedEvent(subject, str(error)) from None
     if token is not None and getattr(event, declared.token or "") != token:
         raise MalformedEvent(subject, f"the body speaks of {declared.token} {getattr(event, declared.token or '')!r}")
+    if (check := _name_check(event_type)) is not None and (bad := check(event)) is not None:
+        raise MalformedEvent(subject, f"{bad} is no valid name")
     return event
 
 
@@ -121,6 +124,12 @@ def _decoder(struct: type) -> msgspec.msgpack.Decoder[Any]:
     if (decoder := _DECODERS.get(struct)) is None:
         decoder = _DECODERS[struct] = msgspec.msgpack.Decoder(struct)
     return decoder
+
+
+@cache
+def _name_check(event_type: type[Event]) -> Check | None:
+    """Of all names but the one in the subject."""
+    return check_of(event_type, but=event_type.declaration.token)
 
 
 def _schema(subject: str, header: str, declared: Declaration) -> int:

@@ -1,6 +1,7 @@
 """Names that become subject tokens, and the measured quantities with their bounds.
 
-A name is validated before it becomes a token: NATS itself accepts `*` and `>` in a publish subject (NATS.md).
+A name is validated before it becomes a token: NATS itself accepts `*` and `>` in a publish subject (NATS.md). Of the types
+below only the codec of events checks the characters (libs/events/name_check.py); a msgspec decoder alone does not.
 """
 
 import re
@@ -12,11 +13,16 @@ NAME_PATTERN = r"\A[A-Za-z0-9_@-]{1,32}\Z"
 HOST_KEY_PATTERN = r"\AU[A-Z2-7]{55}\Z"
 _NAME = re.compile(NAME_PATTERN)
 
-Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
-HostId = NewType("HostId", Annotated[str, Meta(pattern=NAME_PATTERN)])
-MapName = NewType("MapName", Annotated[str, Meta(pattern=NAME_PATTERN)])
-Region = NewType("Region", Annotated[str, Meta(pattern=NAME_PATTERN)])
-NodeName = NewType("NodeName", Annotated[str, Meta(pattern=NAME_PATTERN)])
+NAME_CHARACTERS_MAX = 32
+IS_NAME = "is_name"
+"""In `extra` of a type: what is decoded here is yet to be checked by `is_name` (libs/events/name_check.py)."""
+
+_Unchecked = Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS_MAX, extra={IS_NAME: True})]
+Name = _Unchecked
+HostId = NewType("HostId", _Unchecked)
+MapName = NewType("MapName", _Unchecked)
+Region = NewType("Region", _Unchecked)
+NodeName = NewType("NodeName", _Unchecked)
 """Who wrote: one process of ours (`scorer-4f2a90c1`)."""
 
 # Bounds are what a real machine or a real server could ever say; beyond them a message is a dead letter.

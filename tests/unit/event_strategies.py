@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from msgspec import inspect
 
 from libs.events import Cause, Event, MapAssign
+from libs.events.names import IS_NAME, NAME_PATTERN
 
 TEXT_MAX = 40
 SIZE_MAX = 4
@@ -50,6 +51,10 @@ def anything() -> st.SearchStrategy[Any]:
 
 def of_type(type_: inspect.Type) -> st.SearchStrategy[Any]:
     match type_:
+        case inspect.Metadata(extra=dict(extra)) if IS_NAME in extra:
+            return st.from_regex(NAME_PATTERN, fullmatch=True)
+        case inspect.Metadata(type=inner):
+            return of_type(inner)
         case inspect.UnionType(types=types):
             return st.one_of([of_type(one) for one in types])
         case inspect.NoneType():

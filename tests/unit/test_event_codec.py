@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import inspect
 
 from libs.events import (
     BODY_BYTES_MAX,
@@ -26,6 +27,7 @@ from libs.events import (
     parse_subject,
     subject_of,
 )
+from libs.events.names import IS_NAME
 from tests.contract.event_examples import EXAMPLES, FREE_FORM, REPLIES
 from tests.unit.event_strategies import an_event, anything, struct_of
 
@@ -216,6 +218,42 @@ def test_a_region_is_a_name_as_well() -> None:
     census = MapCensus(map=MapName("a"), at_ms=1, players={Region("e.u"): 1})
 
     assert "players" in malformed("map.census.a", encode(census))
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=subject_of)
+def test_every_name_in_an_event_is_checked(event: Event) -> None:
+    body = msgspec.msgpack.decode(encode(event))
+    spoilt = list(spoil_names(inspect.type_info(type(event)), body))
+
+    for reason in (malformed(subject_of(event), msgspec.msgpack.encode(each)) for each in spoilt):
+        assert "no valid name" in reason or "the body speaks of" in reason, reason
+    assert spoilt or event.declaration.token in (None, "hash")
+
+
+def spoil_names(type_: inspect.Type, value: Any) -> Iterator[Any]:
+    """Copies of a decoded body, in each another name with a blank in it."""
+    match type_:
+        case inspect.Metadata(extra=dict(extra)) if IS_NAME in extra:
+            yield "a b"
+        case inspect.Metadata(type=inner):
+            yield from spoil_names(inner, value)
+        case inspect.UnionType(types=types) if value is not None:
+            for one in types:
+                yield from spoil_names(one, value)
+        case inspect.ListType(item_type=item) if isinstance(value, list):
+            for number, each in enumerate(value):
+                for other in spoil_names(item, each):
+                    yield [*value[:number], other, *value[number + 1 :]]
+        case inspect.DictType(key_type=key_type, value_type=value_type) if isinstance(value, dict):
+            for key, each in value.items():
+                rest = {name: kept for name, kept in value.items() if name != key}
+                yield from ({**rest, other: each} for other in spoil_names(key_type, key))
+                yield from ({**rest, key: other} for other in spoil_names(value_type, each))
+        case inspect.StructType(fields=fields) if isinstance(value, dict):
+            for field in fields:
+                if field.encode_name in value:
+                    for other in spoil_names(field.type, value[field.encode_name]):
+                        yield {**value, field.encode_name: other}
 
 
 @pytest.mark.parametrize("event", [event for event in EXAMPLES if event.declaration.token], ids=subject_of)
