@@ -5,7 +5,6 @@ A bug in a core – any exception – ends the process: it starts again and rebu
 
 import asyncio
 import contextlib
-import gc
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, cast
@@ -27,14 +26,13 @@ from libs.hosting.effects import (
     Refused,
 )
 from libs.runtime.clock import Clock
+from libs.runtime.garbage import collect_seldom
 from libs.runtime.telemetry import Counters, Telemetry
 
 TICK_S = 0.05
 """How often a core is stepped without any input; time alone moves it this exactly."""
 ASKS_MAX = 256
 """Requests waiting for an answer at once; a core that wants more is wrong."""
-COLLECT_EVERY = (50_000, 20, 100)
-"""When Python looks for cycles. The world has none and grows; with the default (700, 10, 10) looking costs a quarter of all."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -60,7 +58,7 @@ class Shell:
         self._lease: Lease | None = None
         self._number = 0
         self._breaks = bus.breaks
-        gc.set_threshold(*COLLECT_EVERY)
+        collect_seldom()
 
     def on_fact(self, fact: Fact) -> None:
         self.counters.facts += 1
@@ -85,7 +83,7 @@ class Shell:
             return None
 
     def on_caught_up(self) -> None:
-        gc.freeze()
+        collect_seldom()
         self._input_now(self._core.on_caught_up)
 
     def wake(self) -> None:

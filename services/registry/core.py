@@ -131,6 +131,20 @@ class Registry:
             self._dirty.add(event.host)
 
     def _on_metrics(self, metrics: HostMetrics, now_ms: int) -> None:
+        """Of a calm host that goes on: it is heard, and that is all."""
+        host = metrics.host
+        calm = self._calm.get(host)
+        presence = self._presences[host] if calm is not None and calm.holds(metrics, now_ms) else None
+        if presence is None or not presence.speech.goes_on(metrics, now_ms, self._beats_per_s):
+            self._consider(metrics, now_ms)
+            return
+        interval_ms = presence.interval_ms
+        presence.hear(metrics, now_ms)
+        if presence.interval_ms != interval_ms:
+            self._watch.look_at(host)
+
+    def _consider(self, metrics: HostMetrics, now_ms: int) -> None:
+        """Any other."""
         host = metrics.host
         if (presence := self._presences.get(host)) is None:
             if len(self._presences) >= HOSTS_MAX:
@@ -145,9 +159,7 @@ class Registry:
             self._playing.bind(host, metrics.account_id, now_ms)
         elif heard is Heard.LOUD:
             presence.live(now_ms)
-        calm = self._calm.get(host) if heard is Heard.COUNTS else None
-        counts = heard is Heard.COUNTS and (calm is None or not calm.holds(metrics, now_ms))
-        if counts or speech.odd(now_ms) != odd:
+        if heard is Heard.COUNTS or speech.odd(now_ms) != odd:
             self._dirty.add(host)
         self._watch.look_at(host)
 

@@ -72,18 +72,10 @@ class Speech:
 
     def take(self, metrics: HostMetrics, connections: int, now_ms: int, rate_per_s: float) -> Heard:
         """connections: of this host that are open now, as far as known. rate_per_s: `beats_per_s`."""
+        if self.goes_on(metrics, now_ms, rate_per_s):
+            return Heard.COUNTS
         if not self._within_rate(now_ms, rate_per_s):
             return Heard.LOUD
-        only = self.current
-        if (
-            only is not None
-            and len(self.voices) == 1
-            and only.run == metrics.run
-            and only.last < metrics.seq <= only.last + WINDOW
-        ):
-            only.last, only.at_ms, only.heard_ms = metrics.seq, metrics.at_ms, now_ms
-            only.beats += 1
-            return Heard.COUNTS  # nearly every heartbeat there is
         self.voices = [each for each in self.voices if each is self.current or now_ms - each.heard_ms < VOICE_KEPT_MS]
         voice = self._voice_of(metrics, connections)
         if any(_said(each, metrics) for each in self.voices):
@@ -98,6 +90,19 @@ class Speech:
             return Heard.COUNTS
         self.doubled_ms = now_ms
         return Heard.OTHER
+
+    def goes_on(self, metrics: HostMetrics, now_ms: int, rate_per_s: float) -> bool:
+        """The next of the only voice, and nothing is odd: nearly every heartbeat there is. Taken then, as `take` would."""
+        voice, seq = self.current, metrics.seq
+        if voice is None or len(self.voices) != 1 or self.loud_ms is not None or self.doubled_ms is not None:
+            return False
+        tokens = self.tokens + (now_ms - self.filled_ms) * rate_per_s / 1000
+        if tokens < 1 or voice.run != metrics.run or not voice.last < seq <= voice.last + WINDOW:
+            return False
+        self.tokens, self.filled_ms = min(BURST, tokens) - 1, now_ms
+        voice.last, voice.at_ms, voice.heard_ms = seq, metrics.at_ms, now_ms
+        voice.beats += 1
+        return True
 
     def went(self, connections: int) -> None:
         """The newest connection ended and so many older ones are open: who is left counts."""

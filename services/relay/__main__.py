@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import sys
 from pathlib import Path
@@ -10,10 +9,10 @@ from pathlib import Path
 from libs.config import ConfigError, Settings
 from libs.events import Region
 from libs.link.tls import client_context
+from libs.runtime.garbage import collect_seldom
 from libs.runtime.health import Health, HealthServer
 from libs.runtime.process import Process, end_with_parent
 from libs.runtime.service import EXIT_BUG, EXIT_DONE, EXIT_FINDING, notify_ready, run_loop, stop_on_signals
-from libs.runtime.shell import COLLECT_EVERY
 from libs.runtime.telemetry import start_logging
 from services.relay.shell import RelayShell
 from services.relay.timing import Timing
@@ -76,8 +75,7 @@ async def _run(shell: RelayShell, stopped: asyncio.Event) -> None:
         await asyncio.wait({running, listening}, return_when=asyncio.FIRST_COMPLETED)
         if listening.done():
             _LOG.info("listening on port %d", shell.port)
-            gc.set_threshold(*COLLECT_EVERY)
-            gc.freeze()
+            collect_seldom()
             notify_ready()
         await running
     finally:

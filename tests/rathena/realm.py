@@ -5,10 +5,11 @@ plane on a real nats-server, hosts with map-servers of their own, and players wh
 """
 
 import asyncio
+import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from libs.events import Event, Fact, HostId, MapMoved, MapName, OpsBan, OpsDrain
 from libs.hosting.effects import Append
 from libs.hosting.world import World
 from libs.runtime.clock import Clock
+from libs.runtime.garbage import collect_seldom
 from services.ops.stack import RATHENA, SERVICES, StackOptions
 from tests.rathena.hosting import TwinHost
 from tests.rathena.surroundings import WatchedStack, environ, free_ports
@@ -39,7 +41,6 @@ TIMES = {"autosave_ms": 1_000, "client_stall_ms": 0, "reconnect_first_ms": 300, 
 WORDS = (*WARPS, *(word for name, ms in TIMES.items() for word in ("--set", f"{name}={ms}")))
 WAIT_S = 30.0
 POLL_S = 0.005
-
 
 E = TypeVar("E", bound=Event)
 
@@ -107,6 +108,7 @@ class Realm:
             ends.push_async_callback(realm._stop_clients)
             ends.push_async_callback(realm._vanish_hosts)
             await realm.add_hosts(hosts)
+            ends.enter_context(_collecting_seldom())
             yield realm
 
     def map_server(self, name: str, maps: str) -> "AsyncIterator[TwinProcess]":
@@ -281,6 +283,18 @@ class Realm:
     def _on_fact(self, fact: Fact) -> None:
         self.facts.append(fact)
         self.world.apply(fact)
+
+
+@contextmanager
+def _collecting_seldom() -> Iterator[None]:
+    """Our clients are timed, and a look at all that a test process holds takes as long as an entry."""
+    before = gc.get_threshold()
+    collect_seldom()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
 
 
 def address_of(number: int) -> str:

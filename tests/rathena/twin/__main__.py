@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
+from libs.runtime.garbage import collect_seldom
 from libs.runtime.service import run_loop
 from tests.rathena.twin.char import TwinChar
 from tests.rathena.twin.control import Answer, Control, char_orders, map_orders
@@ -86,6 +87,7 @@ def _configs(options: argparse.Namespace) -> list[tuple[MapConfig, int]]:
 async def _ready(what: str, ports: list[int], orders: dict[str, Answer]) -> Control:
     control = Control(orders)
     line = {"ready": what, "pid": os.getpid(), "port": ports[0], "ports": ports, "control": await control.listen()}
+    collect_seldom()  # a stock server never stops for that
     print(json.dumps(line), flush=True)  # noqa: T201
     return control
 
