@@ -179,7 +179,7 @@ class Registry:
 
     def on_probed(self, probe: Probe, answered: bool, now_ms: int) -> None:  # noqa: ARG002
         """The bus answers, or not: are those who seem dead dead, or are we deaf?"""
-        self._watch.on_probed(answered, now_ms)
+        self._observed.on_own(self._watch.on_probed(answered, now_ms), now_ms)
 
     def on_reply(self, ask: Ask, reply: Reply | None, now_ms: int) -> None:
         if isinstance(ask.request, HostCheck):
@@ -200,13 +200,14 @@ class Registry:
         if now_ms - self._last_step_ms >= GAP_MS:
             self.on_gap(now_ms)
         self._last_step_ms = now_ms
-        asks = self._asks(now_ms)
         if not self.active:
-            return list(asks)
-        return [*self._deaths(now_ms), *self._judge_dirty(now_ms), *asks]
+            return list(self._asks(now_ms))
+        return [*self._deaths(now_ms), *self._judge_dirty(now_ms), *self._asks(now_ms)]
 
-    def _asks(self, now_ms: int) -> Iterator[Ask]:
+    def _asks(self, now_ms: int) -> Iterator[Effect]:
         """Every replica finds out for itself: who takes over knows already."""
+        if (probe := self._watch.probe(now_ms, wanted=self._observed.curious)) is not None:
+            yield probe
         if self._caught_up:
             for check in self._observed.echoes(now_ms):
                 yield Ask(check, ECHO_TIMEOUT_MS)
@@ -253,8 +254,6 @@ class Registry:
                 self._watch.doubt(host_id)
             else:
                 self._forget_or_watch(host, now_ms)
-        if (probe := self._watch.probe(now_ms)) is not None:
-            yield probe
         if dying:
             yield from self._bury(dying, now_ms)
 

@@ -22,7 +22,8 @@ ECHOES = 5
 than its way allows."""
 ECHOES_MIN = 3
 ECHO_FIRST_MS = 1_000
-"""Until there are ECHOES_MIN, and while they say worse than the host: it may be better again, or proves a liar soon."""
+"""Until there are ECHOES_MIN, after a late one, and while they say worse than the host: it may be better again, or proves a
+liar soon."""
 ECHO_MS = 15_000
 ECHO_UNANSWERED_MS = 60_000
 """Who does not answer is asked after twice as long each time, up to this: why is the validator's business."""
@@ -32,7 +33,10 @@ ECHO_EVERY_MS = 10
 ECHO_BURST_MS = 100
 """So much of the time in which nobody was asked may be made up at once."""
 LATE_MS = 15
-"""An echo that took so much longer than the host claims is late."""
+"""An echo that took so much longer than the host claims is late. It counts while the bus answers ourselves within this: what
+waits on our own line is not the host's."""
+OWN_KNOWN_MS = 2_000
+"""How long it is known how quickly the bus answers us."""
 LATE_SHARE, LATE_MIN = 0.3, 4
 """When so many hosts' newest echoes are late it is ours or the bus's doing: until that has passed no late one counts."""
 IN_FLIGHT_MAX = 64
@@ -65,6 +69,9 @@ class Observed:
         self._in_flight = 0
         self._free_ms = 0
         self._number = 0
+        self._own_ms: tuple[int, int] | None = None
+        self.curious = False
+        """Somebody is late: how long the bus takes to answer ourselves is to be told by `on_own`."""
 
     def meet(self, host: HostId, now_ms: int) -> None:
         """It beats for the first time."""
@@ -118,7 +125,7 @@ class Observed:
             return False
         before_ms = way.echo_ms
         if answered:
-            self._count(way, now_ms - check.at_ms, claimed_ms)
+            self._count(way, now_ms - check.at_ms, claimed_ms, now_ms)
             way.unanswered = 0
             way.echo_ms = min(way.echoes_ms) if len(way.echoes_ms) >= ECHOES_MIN else 0
         else:
@@ -127,14 +134,24 @@ class Observed:
         self._ask_at(check.host, now_ms + _pause_ms(way))
         return way.echo_ms != before_ms
 
-    def _count(self, way: Way, echo_ms: int, claimed_ms: float) -> None:
+    def on_own(self, round_trip_ms: int, now_ms: int) -> None:
+        """The bus has answered ourselves, or after so long has not."""
+        self._own_ms, self.curious = (round_trip_ms, now_ms), False
+
+    def _count(self, way: Way, echo_ms: int, claimed_ms: float, now_ms: int) -> None:
         """One that is in time is no delay of ours, whatever others are."""
         self._answered += way.late is None
         self._late -= bool(way.late)
         way.late = echo_ms > claimed_ms + LATE_MS
         self._late += way.late
-        if not way.late or self._late < LATE_MIN or self._late <= LATE_SHARE * self._answered:
+        if not way.late or (self._is_his(now_ms) and (self._late < LATE_MIN or self._late <= LATE_SHARE * self._answered)):
             way.echoes_ms = [*way.echoes_ms[1 - ECHOES :], echo_ms]
+
+    def _is_his(self, now_ms: int) -> bool:
+        """Not our own line's: that is quick."""
+        own_ms, at_ms = self._own_ms or (0, now_ms - OWN_KNOWN_MS)
+        self.curious = now_ms - at_ms >= OWN_KNOWN_MS // 2
+        return own_ms <= LATE_MS and now_ms - at_ms < OWN_KNOWN_MS
 
     def _ask_at(self, host: HostId, due_ms: int) -> None:
         self._ways[host].due_ms = due_ms
@@ -143,7 +160,7 @@ class Observed:
 
 def _pause_ms(way: Way) -> int:
     """Until it is asked again."""
-    pause_ms = ECHO_MS if len(way.echoes_ms) >= ECHOES_MIN and not way.worse else ECHO_FIRST_MS
+    pause_ms = ECHO_MS if len(way.echoes_ms) >= ECHOES_MIN and not way.worse and not way.late else ECHO_FIRST_MS
     return min(pause_ms << min(way.unanswered, 8), ECHO_UNANSWERED_MS)
 
 

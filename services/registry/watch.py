@@ -66,14 +66,15 @@ class Watch:
         """It seems dead: ask the bus, then look again."""
         self._in_doubt.add(host)
 
-    def probe(self, now_ms: int) -> Probe | None:
-        """What to ask now, one at a time; answered by `on_probed`."""
-        if not self._in_doubt or self._asked_ms is not None:
+    def probe(self, now_ms: int, *, wanted: bool = False) -> Probe | None:
+        """What to ask now, one at a time; answered by `on_probed`. wanted: somebody else wants to know how quick the bus is."""
+        if not (self._in_doubt or wanted) or self._asked_ms is not None:
             return None
         self._asked_ms = now_ms
         return Probe(PROBE_TIMEOUT_MS)
 
-    def on_probed(self, answered: bool, now_ms: int) -> None:
+    def on_probed(self, answered: bool, now_ms: int) -> int:
+        """How long it took, ms."""
         asked_ms, self._asked_ms = self._asked_ms, None
         if not answered or asked_ms is None:
             self.listen_anew(now_ms)
@@ -82,6 +83,7 @@ class Watch:
         in_doubt, self._in_doubt = self._in_doubt, set()
         for host in in_doubt:
             self.look_at(host)
+        return now_ms - asked_ms if asked_ms is not None else PROBE_TIMEOUT_MS
 
     def describe(self, host: HostId, death: Death, now_ms: int) -> str:
         """The signs, in words."""

@@ -12,7 +12,9 @@ from services.registry.observed import (
     ECHO_MS,
     ECHO_UNANSWERED_MS,
     ECHOES,
+    ECHOES_MIN,
     IN_FLIGHT_MAX,
+    LATE_MS,
     REGIONS_MAX,
     RTT_KEPT_MS,
     Observed,
@@ -34,12 +36,13 @@ def met(*hosts: str) -> Observed:
     return observed
 
 
-def echoed(observed: Observed, *round_trips_ms: int, from_ms: int = T0) -> int:
-    """Each asked when it is due, answered after so long; returns when the last was."""
+def echoed(observed: Observed, *round_trips_ms: int, from_ms: int = T0, own_ms: int = 1) -> int:
+    """Each asked when it is due, answered after so long; returns when the last was. own_ms: how long the bus takes."""
     now_ms = from_ms
     for round_trip_ms in round_trips_ms:
         check, now_ms = _next(observed, now_ms)
         now_ms += round_trip_ms
+        observed.on_own(own_ms, now_ms)
         observed.on_echo(check, True, CLAIMED_MS, now_ms)
     return now_ms
 
@@ -140,7 +143,7 @@ def _all_echoed(observed: Observed, round_trips_ms: dict[str, int], rounds: int,
     while any(left.values()):
         now_ms += 50
         for check in list(observed.echoes(now_ms)):
-            observed.spec(check.host, spec(latency_ms=CLAIMED_MS), now_ms)
+            observed.on_own(1, now_ms + round_trips_ms[check.host])
             observed.on_echo(check, True, CLAIMED_MS, now_ms + round_trips_ms[check.host])
             left[check.host] = max(0, left[check.host] - 1)
     return now_ms
@@ -229,6 +232,28 @@ def test_whoever_does_not_answer_is_asked_half_as_often_each_time_and_keeps_what
     assert waits_ms == [min(ECHO_FIRST_MS << number, ECHO_UNANSWERED_MS) for number in range(1, 9)]
     assert waits_ms[-1] == ECHO_UNANSWERED_MS
     assert observed.spec(H1, spec(latency_ms=CLAIMED_MS), now_ms).latency_ms == 50.0
+
+
+@pytest.mark.parametrize("own_ms", [LATE_MS + 1, 900])
+def test_while_the_bus_is_slow_to_answer_ourselves_nobody_is_late(own_ms: int) -> None:
+    observed = met()
+
+    now_ms = echoed(observed, *[90] * 8, own_ms=own_ms)
+
+    assert observed.spec(H1, spec(latency_ms=CLAIMED_MS), now_ms).latency_ms == CLAIMED_MS
+    now_ms = echoed(observed, *[90] * ECHOES_MIN, from_ms=now_ms, own_ms=LATE_MS)
+    assert observed.spec(H1, spec(latency_ms=CLAIMED_MS), now_ms).latency_ms == 90.0
+
+
+def test_how_quick_the_bus_is_is_asked_when_somebody_is_late_and_only_then() -> None:
+    observed = met()
+    for late_ms, curious in ((5, False), (90, True), (90, True)):
+        check, now_ms = _next(observed, T0)
+        observed.on_echo(check, True, CLAIMED_MS, check.at_ms + late_ms)
+        assert observed.curious is curious
+
+    observed.on_own(2, now_ms + 100)
+    assert not observed.curious
 
 
 def test_an_echo_in_time_counts_though_most_others_are_late() -> None:
