@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SEED   ?= 1
-JOBS   ?= 3
+JOBS   ?= 4
 
 .PHONY: help demo test check bench sim prove lock clean
 .DEFAULT_GOAL := help
@@ -23,7 +23,7 @@ demo: $(READY)   ## the main job on this machine: 200 simulated hosts, 1,000 pla
 	@$(BIN)/kafra demo $(ARGS)
 
 test: $(READY)   ## every test, with a real nats-server
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --durations 20 --durations-min 5 $(ARGS)
 
 check: $(READY)  ## lint, format, types, import contracts, generated docs
 	@$(BIN)/ruff check --quiet .
