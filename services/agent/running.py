@@ -15,8 +15,8 @@ from libs.events import HostId, Region
 from libs.events.names import RUNS
 from libs.identity.permissions import inbox_prefix
 from libs.runtime.clock import Clock
-from libs.runtime.service import EXIT_DONE, EXIT_FINDING, notify_ready, run_loop, stop_on_signals, unless
-from libs.runtime.telemetry import start_logging
+from libs.runtime.log import start_logging
+from libs.runtime.loop import EXIT_DONE, EXIT_FINDING, notify_ready, run_loop, stop_on_signals, unless
 from services.agent.bundle_keeper import Keeper
 from services.agent.bundle_store import Store, default_root
 from services.agent.core import Agent, Identity, Measured

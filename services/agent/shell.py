@@ -11,7 +11,7 @@ from libs.bus.errors import BusError, BusUnavailable
 from libs.bus.port import Bus, Subscription
 from libs.events import HostCheck, HostCheckReply, HostId, HostOrder, HostSpeed, HostSpeedReply, MapName, Region
 from libs.runtime.clock import Clock
-from libs.runtime.service import unless
+from libs.runtime.loop import unless
 from services.agent.core import Agent
 from services.agent.ports import BridgeLink, MapServers, Metrics
 

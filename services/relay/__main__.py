@@ -11,10 +11,10 @@ from libs.config import ConfigError, Settings
 from libs.events import Region
 from libs.link.tls import client_context
 from libs.runtime.health import Health, HealthServer
+from libs.runtime.log import start_logging
+from libs.runtime.loop import EXIT_BUG, EXIT_DONE, EXIT_FINDING, notify_ready, run_loop, stop_on_signals
 from libs.runtime.process import Process, end_with_parent
-from libs.runtime.service import EXIT_BUG, EXIT_DONE, EXIT_FINDING, notify_ready, run_loop, stop_on_signals
 from libs.runtime.shell import COLLECT_EVERY
-from libs.runtime.telemetry import start_logging
 from services.relay.shell import RelayShell
 from services.relay.timing import Timing
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
-from libs.runtime.service import run_loop
+from libs.runtime.loop import run_loop
 from tests.rathena.twin.char import TwinChar
 from tests.rathena.twin.control import Answer, Control, char_orders, map_orders
 from tests.rathena.twin.effects import Exit
