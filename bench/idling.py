@@ -24,16 +24,16 @@ class Idle:
 
 async def idle(seconds: float, tell: Callable[[str], None]) -> Idle:
     """Over so many seconds, after it has settled."""
-    async with place.server() as url:
-        async with (
-            place.process("registry", "services.registry", url=url),
-            place.process("validator", "services.validator", url=url),
-            place.process("agent", "services.agent", "--nats", url, "--host-id", "idle_1", "--account", "1", url=url) as agent,
-        ):
-            tell("settling")
-            await asyncio.sleep(SETTLE_S)
-            tell(f"{seconds:g} s")
-            return await _watched(agent, seconds)
+    async with (
+        place.server() as url,
+        place.process("registry", "services.registry", url=url),
+        place.process("validator", "services.validator", url=url),
+        place.process("agent", "services.agent", "--nats", url, "--host-id", "idle_1", "--account", "1", url=url) as agent,
+    ):
+        tell("settling")
+        await asyncio.sleep(SETTLE_S)
+        tell(f"{seconds:g} s")
+        return await _watched(agent, seconds)
 
 
 async def _watched(agent: psutil.Process, seconds: float) -> Idle:
