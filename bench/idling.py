@@ -1,7 +1,8 @@
 """What an agent without a map costs a player's machine: a real one, at a real nats-server with registry and validator."""
 
 import asyncio
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,11 +25,17 @@ class Idle:
 
 async def idle(seconds: float, tell: Callable[[str], None]) -> Idle:
     """Over so many seconds, after it has settled."""
+    with tempfile.TemporaryDirectory(prefix="kafra-bench-") as data:
+        return await _idle(seconds, tell, {"XDG_DATA_HOME": data, "XDG_CONFIG_HOME": data})
+
+
+async def _idle(seconds: float, tell: Callable[[str], None], more: Mapping[str, str]) -> Idle:
+    argv = ("services.agent", "--host-id", "idle_1", "--account", "1", "--nats")
     async with (
         place.server() as url,
         place.process("registry", "services.registry", url=url),
         place.process("validator", "services.validator", url=url),
-        place.process("agent", "services.agent", "--nats", url, "--host-id", "idle_1", "--account", "1", url=url) as agent,
+        place.process("agent", *argv, url, url=url, more=more) as agent,
     ):
         tell("settling")
         await asyncio.sleep(SETTLE_S)

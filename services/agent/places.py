@@ -30,8 +30,7 @@ T = TypeVar("T")
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """port: of the page, on 127.0.0.1. token: who shows it may command. began_s: the process's start, Unix, as psutil says
-    it."""
+    """port: of the page, on ADDRESS. token: who shows it may command. began_s: of the process, as `began_s` says it."""
 
     host: HostId
     pid: int
@@ -43,11 +42,18 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     def lives(self) -> bool:
         """Its process is there, and is the one it was."""
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.began_s) <= SAME_START_S
+            return abs(began_s(psutil.Process(self.pid)) - self.began_s) <= SAME_START_S
         except psutil.AccessDenied:
             return True
         except psutil.Error:
             return False
+
+
+def began_s(process: psutil.Process) -> float:
+    """When it began: since the boot on Linux, whose other figure moves when the clock is set; elsewhere Unix. Raises:
+    psutil.Error."""
+    since_s = psutil.boot_time() if sys.platform == "linux" else 0.0
+    return process.create_time() - since_s
 
 
 def data_root(environ: Mapping[str, str] = os.environ) -> Path:

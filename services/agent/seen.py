@@ -25,7 +25,7 @@ from libs.events import HostId
 from libs.version import VERSION
 from services.agent.core import Agent, Measured
 from services.agent.pausing import Look, Pause, Pausing, Rules, Word
-from services.agent.places import Place, Running
+from services.agent.places import Place, Running, began_s
 from services.agent.quiet import hours_of
 from services.agent.samples import SAMPLE_S, Sample, Sampler
 from services.agent.settings import AgentSettings
@@ -100,7 +100,7 @@ class Seen:
             port = await page.start(self._settings.status_port)
             self._page = page
             me = psutil.Process()
-            running = Running(host=self._place.host, pid=me.pid, began_s=me.create_time(), port=port, token=page.token)
+            running = Running(host=self._place.host, pid=me.pid, began_s=began_s(me), port=port, token=page.token)
             self._place.set_running(running)
         except OSError as error:
             _LOG.warning("no status page, kafra agent status finds nothing here: %s", error)
