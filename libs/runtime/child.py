@@ -25,5 +25,5 @@ def with_parent(argv: list[str], death_signal: signal.Signals) -> list[str]:
         return argv
     if getattr(sys, "frozen", False):  # a package (deploy/package) has no Python to start; util-linux has the same as a program
         setpriv = shutil.which("setpriv")
-        return [setpriv, "--pdeathsig", str(int(death_signal)), "--", *argv] if setpriv else argv
+        return [setpriv, "--pdeathsig", death_signal.name.removeprefix("SIG"), "--", *argv] if setpriv else argv
     return [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(int(death_signal)), str(os.getpid()), *argv]

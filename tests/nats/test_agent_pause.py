@@ -67,9 +67,7 @@ async def test_a_paused_agent_says_so_and_lives_on_until_it_is_resumed(
         assert await running.ended() == 0
 
 
-async def test_a_pause_outlives_the_agent(
-    nats_server: EmbeddedServer, operator: Operator, eventually: Eventually
-):
+async def test_a_pause_outlives_the_agent(nats_server: EmbeddedServer, operator: Operator, eventually: Eventually):
     async with agent(*flags(nats_server.url)) as running:
         await pausing(operator, eventually, paused=False)
         assert (await run_agent("pause", "--for", "1h"))[0] == 0
