@@ -5,8 +5,9 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SEED   ?= 1
 JOBS   ?= 4
+PACKAGING := .venv-package
 
-.PHONY: help demo test check bench sim prove lock clean
+.PHONY: help demo test check bench sim prove package lock clean
 .DEFAULT_GOAL := help
 
 help:            ## what can be made
@@ -46,8 +47,18 @@ sim: $(READY)    ## one seeded simulation: make sim SEED=7
 prove: $(READY)  ## the full counts and the milliseconds, as one table (long)
 	@$(BIN)/python -m bench.prove $(ARGS)
 
+package: $(PACKAGING)/.ready  ## dist/kafra-agent: the agent alone, as one file for this system
+	@PYTHONPATH=$(CURDIR) $(PACKAGING)/bin/pyinstaller --noconfirm --log-level ERROR --distpath dist --workpath build/package deploy/package/kafra-agent.spec
+	@ls -l dist
+
+$(PACKAGING)/.ready: pyproject.toml constraints.txt
+	@echo "Setting up $(PACKAGING) (once) ..."
+	@$(PYTHON) -m venv $(PACKAGING)
+	@$(PACKAGING)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[package]'
+	@touch $@
+
 lock: $(READY)   ## write constraints.txt anew from what .venv holds
 	@{ echo "# The versions Kafra is tested with. Renew: make lock. No download address belongs here."; $(BIN)/python -m pip freeze --exclude-editable | sort -f; } > constraints.txt
 
 clean:           ## remove what the targets made
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	@rm -rf $(VENV) $(PACKAGING) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -20,7 +20,7 @@ from libs.link.keys import SIGNER, TAKER, fingerprint_of, signing_key, taking_co
 from libs.link.tickets import LIFE_MS, Ticket, sign
 from libs.link.tls import CERT_FILE
 from libs.rathena.inter_link import Keepalive, KeepaliveAck
-from libs.runtime.service import notify_ready
+from libs.runtime.loop import notify_ready
 from services.agent.link import AgentLink
 from services.bridge.admission import Admission
 from services.bridge.agents import Agents

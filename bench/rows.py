@@ -7,13 +7,13 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from bench.figures import percentile
+from bench.player_rows import idle, package
+from bench.proof import Proof, Row, Scale
 from bench.running import Ended, command, junit_counts
 
 SEEDS = 5_000
@@ -24,32 +24,6 @@ STORMS_S = 600
 WITH_TARGETS = ("enter", "down", "start", "heartbeats", "fleet", "bridge", "link")
 """Benches with figures that have a target."""
 KAFRA = (sys.executable, "-m", "services.ops")
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """quick: a taste of each row, to see that it runs; proves nothing. tell: progress within a row."""
-
-    quick: bool
-    tell: Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """A line of the table. note: why not, when it is not ok."""
-
-    what: str
-    target: str
-    measured: str
-    ok: bool
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    name: str
-    what: str
-    prove: Callable[[Scale], Awaitable[list[Proof]]]
 
 
 async def seeds(scale: Scale) -> list[Proof]:
@@ -280,5 +254,7 @@ ROWS: tuple[Row, ...] = (
     Row("speed", "speed beside the bare pipeline", speed),
     Row("up", "kafra up, seconds", up),
     Row("demo", "kafra demo", demo),
+    Row("idle", "an agent without a map", idle),
+    Row("package", "the agent as one file", package),
 )
 """In the order of the table."""

@@ -23,6 +23,12 @@ CONTAINER_IMAGE = "nats:2.15.1-alpine"
 Eventually = Callable[..., Awaitable[None]]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def data_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What agents keep on a player's machine is kept apart from whoever runs the tests."""
+    os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
+
+
 @pytest.fixture
 async def nats_server(tmp_path: Path) -> AsyncIterator[EmbeddedServer]:
     """A nats-server of its own, on a free port, stopped by its pid."""

@@ -9,8 +9,10 @@ import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cryptography import x509
+if TYPE_CHECKING:
+    from cryptography import x509
 
 CERT_FILE, KEY_FILE = "cert.pem", "key.pem"
 SOON = timedelta(days=14)
@@ -40,6 +42,8 @@ def server_certificate(directory: Path, now: datetime) -> ServerCertificate:
     Raises:
         BadCertificate: nobody could connect with it.
     """
+    from cryptography import x509  # 7 MB that an agent does without
+
     found = ServerCertificate(directory / CERT_FILE, directory / KEY_FILE, (), now)
     for path in (found.certificate, found.key):
         if not path.is_file():
@@ -86,7 +90,9 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+def _names(certificate: "x509.Certificate") -> tuple[str, ...]:
+    from cryptography import x509
+
     try:
         alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

@@ -13,7 +13,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from libs.link.tls import CERT_FILE, KEY_FILE, BadIdentity, make_authority, write_secret
+from libs.link.tls import CERT_FILE, KEY_FILE, BadIdentity, write_secret
 
 SIGNER, TAKER = "registry", "bridge"
 SIGNING_FILE, PUBLIC_FILE, BRIDGE_FILE = "tickets.key", "tickets.pub", "bridge.pem"
@@ -32,6 +32,8 @@ def link_keys(directory: Path) -> dict[str, Path]:
 
 
 def _make(signer: Path, taker: Path) -> None:
+    from libs.link.certifying import make_authority  # an agent makes none
+
     key = Ed25519PrivateKey.generate()
     for place in (signer, taker):
         place.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,6 +1,4 @@
-"""One way to run a service: settings, telemetry, connect, follow, decide, append, health, drain."""
+"""One way to run a service: settings, telemetry, connect, follow, decide, append, health, drain (service.py).
 
-from libs.runtime.process import Process
-from libs.runtime.service import Service, run
-
-__all__ = ["Process", "Service", "run"]
+Nothing is imported here: an agent needs log and loop alone.
+"""

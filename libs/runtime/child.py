@@ -1,10 +1,11 @@
 """A child process that ends when its parent is gone, however that ended. Linux; elsewhere nothing is added."""
 
 import os
+import shutil
 import signal
 import sys
 
-from libs.runtime.process import PR_SET_PDEATHSIG
+PR_SET_PDEATHSIG = 1
 
 _LAUNCHER = f"""
 import ctypes, os, sys
@@ -22,4 +23,7 @@ def with_parent(argv: list[str], death_signal: signal.Signals) -> list[str]:
     from the main thread."""
     if sys.platform != "linux":
         return argv
+    if getattr(sys, "frozen", False):  # a package (deploy/package) has no Python to start; util-linux has the same as a program
+        setpriv = shutil.which("setpriv")
+        return [setpriv, "--pdeathsig", death_signal.name.removeprefix("SIG"), "--", *argv] if setpriv else argv
     return [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(int(death_signal)), str(os.getpid()), *argv]

@@ -15,8 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from libs.config import ConfigError, Finding, Settings, load
 from libs.events import NodeName
-
-PR_SET_PDEATHSIG = 1
+from libs.runtime.child import PR_SET_PDEATHSIG
 
 
 class Process(BaseSettings):

@@ -5,17 +5,12 @@ if __name__ == "__main__":
 """
 
 import asyncio
-import contextlib
 import logging
-import os
-import signal
-import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
-from libs.bus.errors import AuthorizationFailed, BusError, BusUnavailable
+from libs.bus.errors import AuthorizationFailed, BusError
 from libs.bus.nats import NatsBus, connect
 from libs.bus.port import Bus, Following, Start
 from libs.config import ConfigError, Settings
@@ -23,18 +18,18 @@ from libs.events import ConfigApplied, Event, NodeName, Stream
 from libs.hosting.effects import Append, Core
 from libs.runtime.clock import Clock
 from libs.runtime.health import Health, HealthServer
+from libs.runtime.log import start_logging
+from libs.runtime.loop import EXIT_BUG, EXIT_DONE, EXIT_FINDING, notify_ready, run_loop, stop_on_signals, unless
 from libs.runtime.process import Process, end_with_parent, node_name
 from libs.runtime.shell import Shell
-from libs.runtime.telemetry import Counters, start_logging, start_telemetry
+from libs.runtime.telemetry import Counters, start_telemetry
 
 CONNECT_TIMEOUT_S = 30.0
 CATCH_UP_TIMEOUT_S = 120.0
 """Rebuilding from 100,000 subjects takes seconds (NATS.md); beyond this something is wrong, and a restart may help."""
 DRAIN_TIMEOUT_S = 5.0
 LEASE_TTL_S = 2.0
-EXIT_DONE, EXIT_FINDING, EXIT_NO_ANSWER, EXIT_BUG = 0, 1, 3, 70
 _LOG = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -66,46 +61,6 @@ def run(service: Service) -> None:
         sys.exit(EXIT_FINDING)
     start_logging(service.name, "debug" if settings.monitoring.detailed_logging else process.log_level)
     sys.exit(run_loop(_life(service, process, settings)))
-
-
-def run_loop(life: Coroutine[Any, Any, int]) -> int:
-    """`asyncio.run` on uvloop where there is one; exit code of `life`, errors said in one line."""
-    loop_factory = None
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        loop_factory = uvloop.new_event_loop
-    try:
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
-            return runner.run(life)
-    except ConfigError as error:  # found out only when what a setting names was read
-        _LOG.error("%s", error)
-        return EXIT_FINDING
-    except BusUnavailable as error:
-        _LOG.error("%s", error)
-        return EXIT_NO_ANSWER
-    except BusError as error:
-        _LOG.error("%s", error)
-        return EXIT_FINDING
-
-
-def notify_ready() -> None:
-    """Tell who started us (`kafra up`, systemd) that we are ready: the sd_notify protocol."""
-    if path := os.environ.get("NOTIFY_SOCKET"):
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-            notify.sendto(b"READY=1", path)
-
-
-def stop_on_signals() -> asyncio.Event:
-    """Set by SIGTERM and SIGINT; on Windows by Ctrl-C and Ctrl-Break."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signal_number in (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGBREAK", signal.SIGINT)):
-        try:
-            loop.add_signal_handler(signal_number, stopped.set)
-        except NotImplementedError:  # the event loops of Windows
-            signal.signal(signal_number, lambda *_: loop.call_soon_threadsafe(stopped.set))
-    return stopped
 
 
 async def _life(service: Service, process: Process, settings: Settings) -> int:
@@ -154,18 +109,6 @@ async def _life(service: Service, process: Process, settings: Settings) -> int:
         return EXIT_BUG
     _LOG.info("ended: %s", counters.as_dict())
     return EXIT_DONE
-
-
-async def unless(stopped: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """The result of `work`; None where `stopped` came first: then it is cancelled."""
-    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stopped.wait())
-    try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else None
-    finally:
-        for task in (working, stopping):
-            task.cancel()
-        await asyncio.gather(working, stopping, return_exceptions=True)
 
 
 async def _start(service: Service, settings: Settings, shell: Shell, bus: NatsBus) -> Following:

@@ -1,11 +1,9 @@
-"""Log lines, traces and metrics. OpenTelemetry sends where OTEL_EXPORTER_OTLP_ENDPOINT says; without it nothing is recorded.
+"""Traces and metrics. OpenTelemetry sends where OTEL_EXPORTER_OTLP_ENDPOINT says; without it nothing is recorded.
 
 Heartbeats carry no span, and a decision has one only when its map.enter was sampled at the edge (a span costs 32 us, NATS.md).
 """
 
-import logging
 import os
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -57,18 +55,6 @@ class Telemetry:
     def close(self) -> None:
         for shutdown in self.shutdowns:
             shutdown()
-
-
-def start_logging(service: str, level: str) -> None:
-    """One line a message on stderr: time, level, service, words."""
-    logging.basicConfig(
-        level=level.upper(),
-        stream=sys.stderr,
-        format=f"%(asctime)s.%(msecs)03d %(levelname).1s {service} %(message)s",
-        datefmt="%H:%M:%S",
-        force=True,
-    )
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
 
 
 def start_telemetry(service: str, node: str, counters: Counters, interval_s: float) -> Telemetry:

@@ -17,7 +17,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from libs.config import ConfigError
-from libs.runtime.service import EXIT_DONE, EXIT_FINDING, EXIT_NO_ANSWER
+from libs.runtime.loop import EXIT_DONE, EXIT_FINDING, EXIT_NO_ANSWER
 from services.agent.bundle import Progress, fetch
 from services.agent.bundle_report import BundleError, BundleRefused, Unavailable
 from services.agent.bundle_store import Store, default_root

@@ -13,7 +13,6 @@ Whatever ends the agent, there is either the whole of a version or none of it: a
 import errno
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from libs.bundle.manifest import MODES, VERSION_CHARACTERS, Entry, Manifest, rea
 from libs.bundle.refusal import Refused
 from services.agent.bundle_lock import held
 from services.agent.bundle_report import Busy
+from services.agent.places import data_root
 
 KEPT: Final = 3
 """Versions, the current one included: the operator may go back to one, and hosts need not fetch it again."""
@@ -210,10 +210,8 @@ class Store:
 
 
 def default_root(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where a player's machine keeps such data."""
-    if sys.platform == "win32":
-        return Path(environ.get("LOCALAPPDATA") or Path.home()) / "kafra" / "bundle"
-    return Path(environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "kafra" / "bundle"
+    """Where a player's machine keeps bundles."""
+    return data_root(environ) / "bundle"
 
 
 def _is(path: Path, entry: Entry) -> bool:

@@ -23,7 +23,7 @@ from libs.config import ConfigError
 from libs.events import HostId, HostSpeed, HostSpeedReply, Region
 from libs.identity.permissions import inbox_prefix
 from libs.runtime.clock import Clock
-from libs.runtime.service import EXIT_DONE, EXIT_FINDING, EXIT_NO_ANSWER
+from libs.runtime.loop import EXIT_DONE, EXIT_FINDING, EXIT_NO_ANSWER
 from services.agent.diagnosis import Diagnosis
 from services.agent.machine import RealMachine
 from services.agent.relays import FIRST_PROBES, Relays

@@ -13,7 +13,7 @@ from typing import Final
 from libs.config import ConfigError
 from libs.identity import tokens
 from libs.identity.keys import BadKey, Kind, make_seed, public_key_of, read_seed, write_secret
-from libs.runtime.service import EXIT_DONE, EXIT_FINDING
+from libs.runtime.loop import EXIT_DONE, EXIT_FINDING
 from services.agent.settings import AgentSettings, add_flags, default_file, settings_of
 
 EXAMPLES: Final = """Example: kafra agent enroll --host-id my_pc --account 2000001

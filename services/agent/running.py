@@ -15,13 +15,14 @@ from libs.events import HostId, Region
 from libs.events.names import RUNS
 from libs.identity.permissions import inbox_prefix
 from libs.runtime.clock import Clock
-from libs.runtime.service import EXIT_DONE, EXIT_FINDING, notify_ready, run_loop, stop_on_signals, unless
-from libs.runtime.telemetry import start_logging
+from libs.runtime.log import start_logging
+from libs.runtime.loop import EXIT_DONE, EXIT_FINDING, notify_ready, run_loop, stop_on_signals, unless
 from services.agent.bundle_keeper import Keeper
 from services.agent.bundle_store import Store, default_root
 from services.agent.core import Agent, Identity, Measured
 from services.agent.machine import NoMapServers, RealMachine
 from services.agent.ports import MapServers, Metrics
+from services.agent.seen import Seen, Server
 from services.agent.settings import AgentSettings, add_flags, settings_of
 from services.agent.shell import AgentShell
 from services.agent.vigil import Vigil
@@ -31,6 +32,9 @@ EXAMPLES = """commands:
   doctor   would this machine be accepted, and why not: kafra agent doctor --help
   enroll   make this host's key; once, before the first run
   bundle   the server's files that maps are run with: kafra agent bundle --help
+  status   what the agent here does, what it costs, how good it is; --open: its page
+  pause    hosts nothing until `resume`, or for a while: kafra agent pause --for 2h
+  resume   the end of a pause
 
 Example: kafra agent --nats nats://play.example.org:4222 --host-id my_pc --seed my_pc.seed --account 2000001
   kafra agent --config agent.toml
@@ -93,6 +97,15 @@ async def life(settings: AgentSettings) -> int:
         AuthorizationFailed: the server does not accept this identity.
         Displaced: another agent has it.
     """
+    seen = Seen(settings)
+    await seen.start()
+    try:
+        return await _host(settings, seen)
+    finally:
+        await seen.close()
+
+
+async def _host(settings: AgentSettings, seen: Seen) -> int:
     assert settings.host_id is not None
     stopped = stop_on_signals()
     clock, rng = Clock(), random.Random()
@@ -102,12 +115,14 @@ async def life(settings: AgentSettings) -> int:
     if (bus := await unless(stopped, connect_patiently(settings, rng))) is None:
         return EXIT_DONE
     try:
-        shell = AgentShell(Agent(identity, rng.randrange(RUNS)), bus, metrics, servers, clock)
+        agent = Agent(identity, rng.randrange(RUNS))
+        shell = AgentShell(agent, bus, metrics, servers, clock, paused=lambda: seen.paused)
+        seen.attach(Server(agent, bus, metrics.measure, shell.beat_soon))
         bus.on_change(lambda up: shell.beat_soon() if up else None)
         notify_ready()
         _LOG.info("%s is at the server", identity.host)
         vigil = Vigil(bus, settings.url, metrics.on_other_path, shell.beat_soon)
-        beside = [vigil.run(), *([keeper.run(lambda: shell.serving)] if keeper is not None else [])]
+        beside = [vigil.run(), seen.watch(), *([keeper.run(lambda: shell.serving)] if keeper is not None else [])]
         await _first_of(shell.run(stopped), *beside)
     finally:
         await bus.close()

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from libs.config import ConfigError, Finding
 from libs.config.findings import shown
 from libs.events import is_name
+from services.agent.quiet import ALLOWED, is_quiet_list
 
 FILE_NAME = "agent.toml"
 FILE_BYTES_MAX = 64 * 1024
@@ -30,7 +31,8 @@ class AgentSettings:
     authorization. ca: path of the authority whose certificates to believe, None for the system's. account_id: the player's
     account. region: the relay region it stands in. address, port: where its map-servers listen. simulate: a made-up machine
     with made-up map-servers. bundle_url, bundle_key: where the operator's bundle is, and his public key. bundle_store: where
-    bundles are kept, None for the usual place."""
+    bundles are kept, None for the usual place. quiet, cpu_ceiling (percent, 0 for none), ram_floor_mb (0 for none): when it
+    pauses (pausing.py). status_port: of the page on 127.0.0.1, 0 for any."""
 
     url: str = "nats://127.0.0.1:4222"
     host_id: str | None = None
@@ -44,6 +46,10 @@ class AgentSettings:
     bundle_url: str | None = None
     bundle_key: str | None = None
     bundle_store: Path | None = None
+    quiet: Sequence[str] = ()
+    cpu_ceiling: int = 0
+    ram_floor_mb: int = 0
+    status_port: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,24 @@ KEYS: Final = (
         "a path, in quotes",
         "where bundles are kept; default: Kafra's data directory",
     ),
+    Key("quiet", "quiet", list, is_quiet_list, ALLOWED, "when it hosts nothing; local time, several with commas"),
+    Key(
+        "cpu_ceiling",
+        "cpu_ceiling",
+        int,
+        lambda n: 0 <= n <= 100,
+        "0 to 100; 0: none",
+        "percent others may use; above it pauses",
+    ),
+    Key(
+        "ram_floor_mb",
+        "ram_floor_mb",
+        int,
+        lambda n: 0 <= n < 2**24,
+        "0 to 16777215; 0: none",
+        "MB to stay free; else it pauses",
+    ),
+    Key("status_port", "status_port", int, lambda n: 0 <= n < 65536, "0 to 65535; 0: any", "of its page on 127.0.0.1"),
     Key("simulate", "simulate", bool, lambda _: True, "true or false", "a made-up strong machine, for labs"),
 )
 PATHS: Final = frozenset({"seed", "ca", "bundle_store"})
@@ -198,6 +222,8 @@ def settings_of(parser: argparse.ArgumentParser, given: argparse.Namespace) -> A
 
 def _flag_value(parser: argparse.ArgumentParser, key: Key, written: object) -> object:
     try:
+        if key.kind is list:
+            return key.value([part.strip() for part in str(written).split(",")])
         return key.value(int(str(written)) if key.kind is int else written)
     except ValueError:
         parser.error(f"{key.flag}: {key.allowed}")

@@ -11,7 +11,7 @@ from libs.bus.errors import BusError, BusUnavailable
 from libs.bus.port import Bus, Subscription
 from libs.events import HostCheck, HostCheckReply, HostId, HostOrder, HostSpeed, HostSpeedReply, MapName, Region
 from libs.runtime.clock import Clock
-from libs.runtime.service import unless
+from libs.runtime.loop import unless
 from services.agent.core import Agent
 from services.agent.ports import BridgeLink, MapServers, Metrics
 
@@ -45,10 +45,18 @@ class AgentShell:
     """Also the `ServerSide` its machine measures against."""
 
     def __init__(
-        self, agent: Agent, bus: Bus, metrics: Metrics, servers: MapServers, clock: Clock, link: BridgeLink | None = None
+        self,
+        agent: Agent,
+        bus: Bus,
+        metrics: Metrics,
+        servers: MapServers,
+        clock: Clock,
+        link: BridgeLink | None = None,
+        paused: Callable[[], bool] = lambda: False,
     ) -> None:
+        """paused(): the player has the machine to himself; heartbeats say `leaving`, and all else goes on (docs/adr/0024)."""
         self._agent, self._bus, self._metrics, self._servers, self._clock = agent, bus, metrics, servers, clock
-        self._link = link
+        self._link, self._paused = link, paused
         self._news = asyncio.Event()
         self._at_once = False
         self._leaving = False
@@ -97,7 +105,9 @@ class AgentShell:
         now_ms = self._clock.now_ms()
         reports = self._servers.reports(now_ms)
         link = self._link.report if self._link is not None else None
-        self._bus.say(self._agent.metrics(self._metrics.measure(), reports, now_ms, leaving=leaving, link=link))
+        self._bus.say(
+            self._agent.metrics(self._metrics.measure(), reports, now_ms, leaving=leaving or self._paused(), link=link)
+        )
 
     def beat_soon(self) -> None:
         """One heartbeat as soon as may be: the connection is there again, or the machine woke."""

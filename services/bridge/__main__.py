@@ -6,9 +6,9 @@ import sys
 
 from libs.config import ConfigError
 from libs.runtime.health import Health, HealthServer
+from libs.runtime.log import start_logging
+from libs.runtime.loop import EXIT_DONE, EXIT_FINDING, notify_ready, run_loop, stop_on_signals
 from libs.runtime.process import Process, end_with_parent
-from libs.runtime.service import EXIT_DONE, EXIT_FINDING, notify_ready, run_loop, stop_on_signals
-from libs.runtime.telemetry import start_logging
 from services.bridge.settings import CannotStart, is_open
 from services.bridge.shell import BridgeProcess
 

@@ -3,8 +3,11 @@
 Exit codes: 0 done, 1 a finding, 2 usage, 3 nothing answers.
 """
 
+from typing import Annotated
+
 import typer
 
+from libs.version import VERSION
 from services.ops.commands import bundle, checking, enrolling, looking, rathena, running, telling
 
 app = typer.Typer(
@@ -31,6 +34,19 @@ app.add_typer(checking.replay_group, name="replay")
 app.add_typer(checking.config_group, name="config")
 app.add_typer(rathena.rathena_group, name="rathena")
 app.add_typer(bundle.bundle_group, name="bundle")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"kafra {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="What this is.", callback=_version, is_eager=True)] = False,
+) -> None:
+    """Players' machines host the maps of an rAthena server; the operator's VPS stands ready behind them."""
 
 
 def main() -> None:

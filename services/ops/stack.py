@@ -15,8 +15,9 @@ from libs.bus.errors import ServerFailed
 from libs.config import load
 from libs.identity.accounts import User
 from libs.identity.certificates import ServerCertificate
+from libs.link.certifying import identities
 from libs.link.keys import SIGNER, TAKER, link_keys
-from libs.link.tls import BRIDGE, RELAY, identities
+from libs.link.tls import BRIDGE, RELAY
 from services.ops.keeper import HostUsers
 from services.ops.supervisor import Child, Supervisor
 

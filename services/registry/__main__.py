@@ -1,6 +1,6 @@
 """python -m services.registry, or: kafra serve registry."""
 
-from libs.runtime import run
+from libs.runtime.service import run
 from services.registry.shell import SERVICE
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from libs.link.keys import BRIDGE_FILE, fingerprint_of, signing_key
 from libs.link.peer import split
 from libs.link.tickets import LIFE_MS, NONCE_BYTES, Ticket, sign
 from libs.link.tls import BadIdentity
-from libs.runtime import Service
+from libs.runtime.service import Service
 from services.registry.core import Registry
 from services.registry.orders import Tickets
 

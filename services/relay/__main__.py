@@ -11,9 +11,9 @@ from libs.events import Region
 from libs.link.tls import client_context
 from libs.runtime.garbage import collect_seldom
 from libs.runtime.health import Health, HealthServer
+from libs.runtime.log import start_logging
+from libs.runtime.loop import EXIT_BUG, EXIT_DONE, EXIT_FINDING, notify_ready, run_loop, stop_on_signals
 from libs.runtime.process import Process, end_with_parent
-from libs.runtime.service import EXIT_BUG, EXIT_DONE, EXIT_FINDING, notify_ready, run_loop, stop_on_signals
-from libs.runtime.telemetry import start_logging
 from services.relay.shell import RelayShell
 from services.relay.timing import Timing
 

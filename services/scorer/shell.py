@@ -3,7 +3,7 @@
 from libs.config import Settings
 from libs.events import NodeName, Stream
 from libs.hosting.looks import DecidingCore
-from libs.runtime import Service
+from libs.runtime.service import Service
 from services.scorer.core import Scorer
 
 

@@ -1,6 +1,6 @@
 """python -m services.validator, or: kafra serve validator."""
 
-from libs.runtime import run
+from libs.runtime.service import run
 from services.validator.shell import SERVICE
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import secrets
 
 from libs.config import Settings
 from libs.events import HostMetrics, HostSpeed, NodeName, SaveCheck, Stream
-from libs.runtime import Service
+from libs.runtime.service import Service
 from services.validator.core import Validator
 
 

@@ -13,7 +13,7 @@ from commands import Up, kafra, soon, start, up
 from libs.bus.nats import connect
 from libs.events import HostId, HostUp
 from libs.identity.keys import Kind, make_seed, public_key_of
-from libs.link.tls import make_authority
+from libs.link.certifying import make_authority
 
 pytestmark = pytest.mark.nats
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
+from libs.version import VERSION
+
 from .rendered import CONF, ROOT, Manifests, containers, environment, pod_spec
 
 
@@ -127,11 +129,11 @@ def test_the_labels_and_the_tag_tell_the_version_of_the_project(dev: Manifests) 
     assert labels == {
         "org.opencontainers.image.title": project["name"],
         "org.opencontainers.image.description": project["description"],
-        "org.opencontainers.image.version": project["version"],
+        "org.opencontainers.image.version": VERSION,
         "org.opencontainers.image.licenses": project["license"],
     }
     images = {c["image"] for deployment in dev.deployments() for c in containers(deployment)}
-    assert images == {f"kafra:{project['version']}"}
+    assert images == {f"kafra:{VERSION}"}
 
 
 def _ignored(path: str) -> bool:

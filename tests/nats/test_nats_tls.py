@@ -20,7 +20,7 @@ from libs.identity.accounts import User
 from libs.identity.certificates import BadCertificate, server_certificate
 from libs.identity.keys import Kind, make_seed, public_key_of, write_secret
 from libs.identity.permissions import host_permissions, inbox_prefix
-from libs.link.tls import make_authority
+from libs.link.certifying import make_authority
 from tests.contract.event_examples import EXAMPLES
 
 pytestmark = [

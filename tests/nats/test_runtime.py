@@ -31,7 +31,8 @@ PROGRAM = f"""
 import os, signal, time
 from libs.events import MapCensus, MapEnter, Stream
 from libs.hosting.effects import Append
-from libs.runtime import Service, run, service
+from libs.runtime import service
+from libs.runtime.service import Service, run
 
 
 class Core:

@@ -146,6 +146,7 @@ class TwinHost:
             packet_rate=2_000.0,
             bundle="twin",
         )
+        self.paused = False
         self._bus: NatsBus | None = None
         self._running: asyncio.Task[None] | None = None
         self._shell: AgentShell | None = None
@@ -153,10 +154,17 @@ class TwinHost:
     async def come(self) -> None:
         self._bus = await connect(self._url, name=self.id, connect_timeout_s=15.0)
         machine = SimulatedMachine(self._measured, random.Random(self.id))
-        self._shell = shell = AgentShell(self._agent, self._bus, machine, self.servers, Clock(), self.link)
+        paused = lambda: self.paused  # noqa: E731
+        self._shell = shell = AgentShell(self._agent, self._bus, machine, self.servers, Clock(), self.link, paused)
         self._linking = asyncio.create_task(self.link.run(), name=f"link {self.id}")
         self.servers.on_change = shell.beat
         self._running = asyncio.create_task(shell.run(asyncio.Event()), name=f"agent {self.id}")
+
+    def pause(self, paused: bool) -> None:
+        """The player's word."""
+        assert self._shell is not None
+        self.paused = paused
+        self._shell.beat_soon()
 
     def freeze(self) -> None:
         """As if the machine stood still: its map-servers are stopped, its agent says and hears nothing."""

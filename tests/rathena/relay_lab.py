@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from libs.config import Relay
+from libs.link.certifying import make_authority
 from libs.link.messages import Arrived, BridgeHello, Message, RelayHello, RelaySays, Serve
 from libs.link.peer import Listening, Peer, serve
-from libs.link.tls import BRIDGE, RELAY, client_context, make_authority, server_context
+from libs.link.tls import BRIDGE, RELAY, client_context, server_context
 from libs.rathena.framing import CLIENT_TO_MAP, MAP_TO_CLIENT, Splitter, Table
 from services.relay.shell import RelayShell
 from tests.rathena.relay_words import ENTER, LOADED, map_move, welcome

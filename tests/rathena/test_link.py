@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from libs.link import peer as peering
+from libs.link.certifying import make_authority
 from libs.link.dialer import BackOff, Dialer
 from libs.link.frames import ALIVE, BadFrame, Frames, frame
 from libs.link.messages import Arrived, BridgeHello, BridgeSays, Closed, Hold, Message, RelayHello, RelaySays, Serve
 from libs.link.peer import Peer, serve
-from libs.link.tls import BRIDGE, RELAY, BadIdentity, client_context, make_authority, server_context
+from libs.link.tls import BRIDGE, RELAY, BadIdentity, client_context, server_context
 from tests.conftest import Eventually
 
 HELLO = RelayHello(relay="relay", region="eu", players=[])

@@ -105,6 +105,22 @@ def test_goodbye_is_no_disconnect() -> None:
     assert [(down.reason, down.disconnects_ms) for down in bench.downs] == [("left", [])]
 
 
+def test_a_paused_host_is_down_for_as_long_as_it_says_so_and_up_with_its_next_word() -> None:
+    """Its heartbeats go on, and each says `leaving` (docs/adr/0024)."""
+    bench = Bench()
+    bench.beat_for(2_000, "h1")
+
+    for _ in range(40):
+        bench.beat(leaving=True)
+        bench.wait(BUSY_MS)
+    assert [down.reason for down in bench.downs] == ["left"]
+    assert not bench.orders[-1].maps
+    bench.beat()
+
+    assert [(up.host, up.disconnects_ms) for up in bench.ups[-1:]] == [("h1", [])]
+    assert len(bench.ups) == 2
+
+
 def test_an_excluded_host_is_down_until_its_exclusion_ends() -> None:
     bench = Bench()
     bench.beat()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from libs.runtime.service import stop_on_signals
+from libs.runtime.loop import stop_on_signals
 
 
 def serve_until_stopped(directory: Path, listen: str, port: int, ready: Callable[[str], None]) -> None:

@@ -16,7 +16,7 @@ from libs.config import load
 from libs.events import Fact, HostId, MapAssign, MapName, Stream, is_name, subject_of
 from libs.hosting.world import World
 from libs.runtime.clock import Clock
-from libs.runtime.service import stop_on_signals
+from libs.runtime.loop import stop_on_signals
 from services.ops.commands.options import AsJson, ConfigFile, Credentials, NatsUrl, target
 from services.ops.console import FINDING, end, out, print_json, print_json_line, says_errors, table
 from services.ops.host_view import host_rows

@@ -14,8 +14,9 @@ import typer
 from libs.config import Settings, load
 from libs.events import NodeName
 from libs.identity.certificates import BadCertificate, ServerCertificate, is_loopback, server_certificate
-from libs.runtime.service import run, stop_on_signals
-from libs.runtime.telemetry import start_logging
+from libs.runtime.log import start_logging
+from libs.runtime.loop import stop_on_signals
+from libs.runtime.service import run
 from services.bridge.settings import CannotStart, layout_of, rules_of
 from services.ops.commands.options import AsJson, ConfigFile
 from services.ops.console import DONE, FINDING, end, err, out, print_json_line, says_errors

@@ -20,9 +20,9 @@ from libs.bus.nats import connect
 from libs.events import HostCheck, HostCheckReply, Region, encode
 from libs.events.names import RUNS
 from libs.runtime.clock import Clock
+from libs.runtime.log import start_logging
+from libs.runtime.loop import notify_ready, run_loop, stop_on_signals
 from libs.runtime.process import end_with_parent
-from libs.runtime.service import notify_ready, run_loop, stop_on_signals
-from libs.runtime.telemetry import start_logging
 from services.agent.core import Agent, Identity
 from services.agent.shell import AgentShell
 from services.agent.simulated import SimulatedMachine, SimulatedMapServers

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from libs.runtime.garbage import collect_seldom
-from libs.runtime.service import run_loop
+from libs.runtime.loop import run_loop
 from tests.rathena.twin.char import TwinChar
 from tests.rathena.twin.control import Answer, Control, char_orders, map_orders
 from tests.rathena.twin.effects import Exit
