@@ -30,7 +30,7 @@ class AgentSettings:
     authorization. ca: path of the authority whose certificates to believe, None for the system's. account_id: the player's
     account. region: the relay region it stands in. address, port: where its map-servers listen. simulate: a made-up machine
     with made-up map-servers. bundle_url, bundle_key: where the operator's bundle is, and his public key. bundle_store: where
-    bundles are kept, None for the usual place."""
+    bundles are kept, maps_dir: where map-servers are run and log; None for the usual place."""
 
     url: str = "nats://127.0.0.1:4222"
     host_id: str | None = None
@@ -44,6 +44,7 @@ class AgentSettings:
     bundle_url: str | None = None
     bundle_key: str | None = None
     bundle_store: Path | None = None
+    maps_dir: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,17 @@ KEYS: Final = (
         "a path, in quotes",
         "where bundles are kept; default: Kafra's data directory",
     ),
+    Key(
+        "maps_dir",
+        "maps_dir",
+        str,
+        lambda text: 0 < len(text) <= TEXT_MAX,
+        "a path, in quotes",
+        "where map-servers are run, and their logs; default: Kafra's data directory",
+    ),
     Key("simulate", "simulate", bool, lambda _: True, "true or false", "a made-up strong machine, for labs"),
 )
-PATHS: Final = frozenset({"seed", "ca", "bundle_store"})
+PATHS: Final = frozenset({"seed", "ca", "bundle_store", "maps_dir"})
 """Of AgentSettings; in the file, a relative one is beside it."""
 BY_NAME: Final = {key.name: key for key in KEYS}
 
