@@ -19,8 +19,8 @@ class Supply:
         self._store, self._key = store, key
 
     def version(self) -> str | None:
-        """Of what maps would be run with now."""
-        current = self._store.current()
+        """Of what maps are run with, or would be now."""
+        current = self._newest()
         return current.id if current is not None and self._counts(current) else None
 
     @contextmanager
@@ -29,8 +29,7 @@ class Supply:
 
         Raises: Busy; NoBundle.
         """
-        if self._key is not None:
-            settle(self._store, self._key)
+        self._newest()
         with self._store.serving() as version:
             if version is None or not self._counts(version):
                 whose = "no bundle" if self._key is None or version is None else "no bundle of this operator"
@@ -45,6 +44,10 @@ class Supply:
         damaged = self._store.damaged(version, version.manifest.for_platform(platform_name()))
         if damaged is not None:
             raise NoBundle(f"bundle {version.id} is damaged: {damaged} is not what was signed; the next fetch mends it")
+
+    def _newest(self) -> Version | None:
+        """What is current, after the newest became so if none is held."""
+        return self._store.current() if self._key is None else settle(self._store, self._key)
 
     def _counts(self, version: Version) -> bool:
         return self._key is None or is_signed(version, public_key(self._key))

@@ -58,6 +58,7 @@ class Hosting:
         self.on_trouble: Callable[[], object] = lambda: None
         self.trouble: str | None = None
         self.version: str | None = None
+        self._fell_with: str | None = None
         self._supply, self._directory, self._clock = supply, directory, clock
         self._program = program
         self._wanted: dict[MapName, OrderedMap] = {}
@@ -110,8 +111,15 @@ class Hosting:
         return not self._ended.is_set()
 
     def look(self) -> None:
-        """There may be a bundle where there was none: try again now."""
+        """There may be another bundle, or one where there was none."""
         self._news.set()
+
+    def see(self) -> None:
+        """Which bundle maps would be run with now."""
+        with suppress(OSError):
+            version, self.version = self.version, self._supply.version()
+            if version != self.version:
+                self.on_need()
 
     def statuses(self) -> list[Status]:
         """As `OwnMapServers.statuses`; empty while nothing is served."""
@@ -137,8 +145,7 @@ class Hosting:
     async def _until_ordered(self) -> None:
         while not self._wanted:
             self.trouble = None
-            with suppress(OSError):
-                self.version = self._supply.version()
+            self.see()
             self._news.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
@@ -163,7 +170,7 @@ class Hosting:
     async def _serve_from(self, version: Version) -> None:
         await to_its_end(self._supply.check, version)
         servers = OwnMapServers(Bundle.at(version.tree), self._directory, self.link, self._clock, self._program)
-        if version.id == self.version:
+        if version.id == self._fell_with:
             servers.core.falls.update(self._falls)
         try:
             async with servers.running():
@@ -173,7 +180,7 @@ class Hosting:
                 while self._wanted:
                     await servers.until_idle()
         finally:
-            self._servers, self._falls = None, servers.core.falls
+            self._servers, self._falls, self._fell_with = None, servers.core.falls, version.id
 
     def _can(self, version: Version) -> None:
         if self._said is not None:

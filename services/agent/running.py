@@ -179,14 +179,9 @@ async def _parts(settings: AgentSettings, host: HostId, clock: Clock, rng: rando
     keeper = None
     if settings.bundle_url is not None and key is not None:
         keeper = Keeper(settings.bundle_url, key, store, rng, settings.ca, hosting.look)
-    machine = RealMachine(
-        settings.address,
-        settings.port,
-        clock,
-        rng,
-        lambda: keeper.version if keeper is not None else hosting.version,
-        lambda: keeper.refused if keeper is not None else None,
-    )
+    hosting.see()
+    refused = lambda: keeper.refused if keeper is not None else None  # noqa: E731
+    machine = RealMachine(settings.address, settings.port, clock, rng, lambda: hosting.version, refused)
     await machine.measure_clock()
     return _Parts(machine, hosting, hosting, keeper)
 

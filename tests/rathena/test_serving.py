@@ -83,6 +83,8 @@ async def test_the_next_order_is_served_from_what_was_fetched_meanwhile(lab: Ser
     first = lab.hosting.version
 
     second = await lab.fetched(twin_files(fields=b""))
+    lab.hosting.look()
+    await asyncio.sleep(0.01)
     assert lab.hosting.version == first != second
     lab.order()
     await lab.idle()
