@@ -38,6 +38,7 @@ class Keeper:
     ) -> None:
         self._url, self._key, self._store, self._rng, self._ca = url, key, store, rng, ca
         self._on_looked = on_looked
+        self._said = ""
         self._asked = asyncio.Event()
         self.evidence: Evidence | None = None
         self.version: str | None = None
@@ -74,8 +75,11 @@ class Keeper:
                 _LOG.error("%s", refused)
             return False
         except (BundleError, OSError) as error:
-            _LOG.warning("the bundle: %s", error)
+            if str(error) != self._said:
+                _LOG.warning("the bundle: %s", error)
+            self._said = str(error)
             return False
+        self._said = ""
         if self.version != before:
             _LOG.info("maps are run with bundle %s", self.version)
         self._on_looked()
