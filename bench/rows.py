@@ -106,6 +106,23 @@ async def links(scale: Scale) -> list[Proof]:
     return [passed, *_judged(figures, "death of a linked host's map-server, kill to load-end", {0.5: 60.0, 0.99: 250.0})]
 
 
+async def agents(scale: Scale) -> list[Proof]:
+    what = "`kafra agent` processes serve from a bundle, are killed with kill -9, are told to end"
+    target = "10 rounds, 0 players disconnected, no process left"
+    passed, figures = await _measured(scale, what, target, "tests/rathena/test_realm_agent.py")
+    return [
+        passed,
+        *_judged(figures, "agent, order to ready", {1.0: 4_000.0}),
+        *_judged(figures, "agent, kill -9 to no process", {1.0: 2_000.0}),
+    ]
+
+
+async def soak(scale: Scale) -> list[Proof]:
+    what = "orders come and go at an agent, 50 times as often as they do"
+    target = "20 min, no growth in memory, files, processes"
+    return [await _tests(scale, what, target, "tests/rathena/test_agent_soak.py")]
+
+
 async def bridge_kills(scale: Scale) -> list[Proof]:
     what = "kill -9 of the bridge while players play, and of a relay"
     return [await _tests(scale, what, "50 kills, nobody disconnected, every save passed", "tests/rathena/test_realm_kills.py")]
@@ -246,6 +263,8 @@ ROWS: tuple[Row, ...] = (
     Row("registries", "two registries", registries),
     Row("moves", "orderly moves", moves),
     Row("links", "hosts' links", links),
+    Row("agent", "real agents", agents),
+    Row("soak", "a soaked agent", soak),
     Row("bridge", "bridge and relay kills", bridge_kills),
     Row("door", "hosts judged at the door", door),
     Row("false-deaths", "false deaths", false_deaths),

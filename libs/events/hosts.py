@@ -21,6 +21,7 @@ from libs.events.names import (
     Megabytes,
     Name,
     PerSecond,
+    PlainLine,
     Port,
     Region,
     Run,
@@ -72,6 +73,7 @@ class HostMetrics(Event, frozen=True, kw_only=True):
     region_rtt_ms: region -> round trip to its relay, ms.
     maps: what runs here: map -> tenure, state, players.
     bundle: the map-server bundle's version, null for none.
+    bundle_refused: why it did not take the newest one it was offered, null since it took one.
     leaving: true on an orderly goodbye.
     link: its link to the bridge, null while it needs none.
     run: drawn anew by each agent process, null where it draws none; tells whose heartbeat this is of several.
@@ -94,6 +96,7 @@ class HostMetrics(Event, frozen=True, kw_only=True):
     region_rtt_ms: Annotated[dict[Region, DurationMs | None], Meta(max_length=64)] | None = None
     maps: Annotated[dict[MapName, MapReport], Meta(max_length=MAPS_PER_HOST_MAX)]
     bundle: Annotated[str, Meta(max_length=128)] | None = None
+    bundle_refused: PlainLine | None = None
     leaving: bool
     link: LinkReport | None = None
     run: Run | None = None

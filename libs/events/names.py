@@ -52,6 +52,9 @@ HostPort = Annotated[str, Meta(max_length=262)]
 Relays = Annotated[dict[Region, HostPort], Meta(max_length=64)]
 """Region -> where its relay listens."""
 Text = Annotated[str, Meta(max_length=1024)]
+PLAIN_LINE_PATTERN = r"\A[ -~]{1,512}\Z"
+PlainLine = Annotated[str, Meta(pattern=PLAIN_LINE_PATTERN)]
+"""A host's own words, which operators see as they are: nothing that a terminal would obey."""
 Key = Annotated[str, Meta(max_length=256)]
 Number = Annotated[float, Meta(ge=-1e300, le=1e300)]
 Scalar = Annotated[str, Meta(max_length=4096)] | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Number | bool | None

@@ -32,6 +32,10 @@ TWO_AGENTS = "two agents use this host's identity"
 """How a note begins that says so; `heard` tells each of the two whether it is the one that counts."""
 
 
+WRONG_BUNDLE = "bundle:"
+"""How a note begins that says which bundle is wanted."""
+
+
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """A heartbeat, named by its own seq and at_ms."""
 

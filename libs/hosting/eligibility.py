@@ -7,6 +7,7 @@ from enum import StrEnum
 from fnmatch import translate
 
 from libs.events import HostId, HostMetrics, HostSpec, MapName, Region
+from libs.events.orders import WRONG_BUNDLE
 from libs.hosting.rules import GeneralRules, MapListRules, RequirementRules, Rules
 from libs.hosting.world import Host, MapState, World
 
@@ -87,7 +88,7 @@ def wrong_bundle(bundle: str | None, rules: GeneralRules) -> str | None:
     """Why a host with this bundle gets no maps, for its player; None: it has the wanted one, or any will do."""
     if not rules.hosts_bundle or bundle == rules.hosts_bundle:
         return None
-    return f"bundle: {bundle or 'none'}, needed {rules.hosts_bundle}"
+    return f"{WRONG_BUNDLE} {bundle or 'none'}, needed {rules.hosts_bundle}"
 
 
 def disconnects_last_hour(disconnects_ms: Sequence[int], at_ms: int) -> int:

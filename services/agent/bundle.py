@@ -51,9 +51,10 @@ def current(store: Store) -> Version | None:
     return store.current()
 
 
-async def fetch(url: str, key: str, store: Store, tell: Tell = lambda _: None) -> Path:
+async def fetch(url: str, key: str, store: Store, tell: Tell = lambda _: None, ca: Path | None = None) -> Path:
     """The current version's tree, after the newest bundle was fetched, verified file by file, and made current. While maps are
     served it waits for `settle`, and the path is that of the one before. key: the operator's, 64 hex digits.
+    ca: file of a further authority that https may show.
 
     Raises: BadKey; BundleRefused with evidence, Unavailable, NoRoom, Busy, after which what was current still is.
     """
@@ -62,7 +63,7 @@ async def fetch(url: str, key: str, store: Store, tell: Tell = lambda _: None) -
         with store.fetching() as is_ours:
             if not is_ours:
                 raise Busy(f"another process fetches into {store.root}")
-            async with asyncio.timeout(TOTAL_S), open_source(url) as source:
+            async with asyncio.timeout(TOTAL_S), open_source(url, ca) as source:
                 return await _Fetch(source, public, store, tell).run()
     except TimeoutError:
         raise Unavailable(f"{bare(url)}: not done after {TOTAL_S:g} s; what came is kept") from None
@@ -76,7 +77,7 @@ def settle(store: Store, key: str) -> Version | None:
     Raises: BadKey, OSError.
     """
     public = public_key(key)
-    newest = next((version for version in store.versions() if _is_signed(version, public)), None)
+    newest = next((version for version in store.versions() if is_signed(version, public)), None)
     if newest is not None and (now := store.current()) != newest and (now is None or now.id != newest.id):
         store.switch(newest)
     return store.current()
@@ -193,7 +194,8 @@ class _Fetch:
             raise NoRoom(f"{self._store.root}: {_mb(needed)} MB are needed, and {_mb(free)} MB are free on that disk")
 
 
-def _is_signed(version: Version, key: Ed25519PublicKey) -> bool:
+def is_signed(version: Version, key: Ed25519PublicKey) -> bool:
+    """By whom this is the public key."""
     try:
         opened((version.tree.parent / "manifest").read_bytes(), key)
     except (OSError, Refused):

@@ -67,7 +67,7 @@ def _fetch(parser: argparse.ArgumentParser, settings: AgentSettings, store: Stor
             bars.update(bar, description=progress.what, completed=progress.done, total=progress.total or None)
 
         try:
-            asyncio.run(fetch(settings.bundle_url, settings.bundle_key, store, tell))
+            asyncio.run(fetch(settings.bundle_url, settings.bundle_key, store, tell, settings.ca))
         except BundleRefused as refused:
             return _failed(str(refused), as_json=as_json, evidence=msgspec.to_builtins(refused.evidence))
         except BundleError as error:

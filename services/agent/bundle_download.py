@@ -4,6 +4,7 @@ Nothing here is trusted: an object counts when its SHA-256 is the one in the sig
 """
 
 import asyncio
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -153,11 +154,24 @@ class Source:
 
 
 @asynccontextmanager
-async def open_source(url: str) -> AsyncIterator[Source]:
+async def open_source(url: str, ca: Path | None = None) -> AsyncIterator[Source]:
+    """ca: file of an authority that is believed beside the system's own.
+
+    Raises: Unavailable: that file is none.
+    """
     limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_S_MAX)
-    connector = aiohttp.TCPConnector(limit=AT_ONCE)
+    connector = aiohttp.TCPConnector(limit=AT_ONCE, ssl=True if ca is None else _believing(ca))
     async with aiohttp.ClientSession(timeout=limits, connector=connector, auto_decompress=False) as session:
         yield Source(url, session)
+
+
+def _believing(ca: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(ca)
+    except OSError as error:  # ssl.SSLError is one
+        raise Unavailable(f"{ca}: no certificate of an authority: {error.strerror or type(error).__name__}") from None
+    return context
 
 
 class Part:

@@ -1,6 +1,6 @@
 """Keeps this machine's bundle the operator's newest, beside the agent: fetches while no map is served, says what came of it.
 
-In: settings, and whether maps are served. Out: `version` for host.metrics, `evidence` of the last refusal for its notes.
+In: settings, and whether maps are served. Out: `version` for host.metrics, `refused`, the last refusal, for the same.
 """
 
 import asyncio
@@ -8,6 +8,7 @@ import logging
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from services.agent.bundle import current, fetch, settle
@@ -24,10 +25,20 @@ _LOG = logging.getLogger(__name__)
 
 
 class Keeper:
-    """url, key: of the operator's bundle."""
+    """url, key: of the operator's bundle. ca: as `fetch`. on_looked(): what could be had is here."""
 
-    def __init__(self, url: str, key: str, store: Store, rng: random.Random) -> None:
-        self._url, self._key, self._store, self._rng = url, key, store, rng
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        store: Store,
+        rng: random.Random,
+        ca: Path | None = None,
+        on_looked: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._url, self._key, self._store, self._rng, self._ca = url, key, store, rng, ca
+        self._on_looked = on_looked
+        self._said = ""
         self._asked = asyncio.Event()
         self.evidence: Evidence | None = None
         self.version: str | None = None
@@ -55,7 +66,7 @@ class Keeper:
         before, had = self.version, self.evidence
         try:
             self._now_is(settle(self._store, self._key))
-            await fetch(self._url, self._key, self._store)
+            await fetch(self._url, self._key, self._store, ca=self._ca)
             self._now_is(current(self._store))
             self.evidence = None
         except BundleRefused as refused:
@@ -64,11 +75,20 @@ class Keeper:
                 _LOG.error("%s", refused)
             return False
         except (BundleError, OSError) as error:
-            _LOG.warning("the bundle: %s", error)
+            if str(error) != self._said:
+                _LOG.warning("the bundle: %s", error)
+            self._said = str(error)
             return False
+        self._said = ""
         if self.version != before:
             _LOG.info("maps are run with bundle %s", self.version)
+        self._on_looked()
         return True
+
+    @property
+    def refused(self) -> str | None:
+        """The last refusal, for host.metrics; None since something was taken again."""
+        return self.evidence.told() if self.evidence is not None else None
 
     def _now_is(self, version: Version | None) -> None:
         self.version = version.id if version is not None else None

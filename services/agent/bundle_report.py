@@ -1,8 +1,14 @@
 """What the agent has to say about a bundle it did not take: values for the server, words for the player. Pure."""
 
+import re
+from typing import Final
+
 import msgspec
 
 from libs.bundle.refusal import Kind, Refused
+
+TOLD_MAX: Final = 512
+"""As host.metrics bounds it (PlainLine)."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +27,19 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         """One line, for notes."""
         return f"bundle refused ({self.kind}): {f'{self.about}: ' if self.about else ''}{self.detail}"
+
+    def told(self) -> str:
+        """For the operator, in host.metrics. The same for the same: no time is in it."""
+        known = (
+            ("version", self.version),
+            ("sequence", self.sequence),
+            ("had sequence", self.had_sequence),
+            ("from", self.url),
+        )
+        about = f"{self.about}: " if self.about else ""
+        words = [f"{name} {value}" for name, value in known if value is not None]
+        said = "; ".join([f"{self.kind}: {about}{self.detail}", *words])
+        return re.sub(r"[^ -~]", "?", said)[:TOLD_MAX]
 
 
 class BundleError(Exception):
@@ -45,6 +64,10 @@ class Unavailable(BundleError):
 
 class NoRoom(BundleError):
     """The disk is full, or cannot be written. What came is kept."""
+
+
+class NoBundle(BundleError):
+    """There is none to run maps with, or it is damaged. The next fetch may bring one."""
 
 
 class Busy(BundleError):

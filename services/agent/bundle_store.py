@@ -150,6 +150,10 @@ class Store:
         with held(self.root / "serving") as is_ours:
             return self._link_all(data, manifest, entries) if is_ours else None
 
+    def damaged(self, version: Version, entries: Iterable[Entry]) -> str | None:
+        """The first of its files that is not what was signed. Reads everything."""
+        return next((entry.path for entry in entries if not _is(version.tree / entry.path, entry)), None)
+
     def _link_all(self, data: bytes, manifest: Manifest, entries: Sequence[Entry]) -> Version:
         at = self._versions / manifest.version
         beside = self._versions / f".{manifest.version}"

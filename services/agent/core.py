@@ -48,6 +48,7 @@ class Measured:
     packet_rate: float | None = None
     region_rtt_ms: dict[Region, float | None] | None = None
     bundle: str | None = None
+    bundle_refused: str | None = None
 
 
 class Agent:
@@ -107,6 +108,7 @@ class Agent:
             region_rtt_ms=measured.region_rtt_ms,
             maps=reports,
             bundle=measured.bundle,
+            bundle_refused=measured.bundle_refused,
             leaving=leaving,
             link=link,
             run=self._run,

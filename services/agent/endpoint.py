@@ -2,7 +2,8 @@
 link, and how many play there.
 
 A map-server that connects while there is no link waits, and is heard when there is one: a stock one tries again after 10 s.
-It reads as it likes: what it does not read costs its own channel's credit, and nobody else.
+It reads as it likes: what it does not read costs its own channel's credit, and nobody else. Who is linked and who plays there
+its own stream tells (maps/stream.py); what is no such stream, from either side, is cut.
 """
 
 import asyncio
@@ -13,9 +14,9 @@ from typing import Final, Protocol, cast
 
 from libs.events import MapName
 from libs.link.session import Place
-from libs.rathena.framing import CHAR_TO_MAP, MAP_TO_CHAR, BadStream, Splitter
-from libs.rathena.inter_link import MapsAck, RegisterUsers, UserCount
+from libs.rathena.framing import BadStream
 from libs.rathena.packets import BadPacket
+from services.agent.maps.stream import StreamWatch
 
 LOOPBACK: Final = "127.0.0.1"
 HIGH_BYTES: Final = 256 * 1024
@@ -81,8 +82,7 @@ class Endpoint:
         self._carrier, self._on_event = carrier, on_event
         self._server: asyncio.Server | None = None
         self._wire: _Wire | None = None
-        self._up: Splitter | None = None
-        self._down: Splitter | None = None
+        self._watch: StreamWatch | None = None
         self._linked = False
         self._early = b""
 
@@ -106,7 +106,7 @@ class Endpoint:
     def carried(self, channel: int) -> None:
         """Its stream begins."""
         self.channel = channel
-        self._up, self._down = Splitter(MAP_TO_CHAR), Splitter(CHAR_TO_MAP)
+        self._watch = StreamWatch()
         early, self._early = self._early, b""
         if self._wire is not None:
             self._wire.read(True)
@@ -115,12 +115,11 @@ class Endpoint:
 
     def told(self, data: bytes) -> None:
         """By the bridge."""
-        if self._wire is None:
+        if self._wire is None or self._watch is None:
             return
         self._on_event(Heard(self.map, 0, len(data)))
-        self._wire.write(data)
-        if not self._linked and self._down is not None:
-            self._look_for_welcome(self._down, data)
+        if self._sees(self._watch.down, data):
+            self._wire.write(data)
 
     def drop(self, reason: str) -> None:
         """To the map-server its char-server has gone; it connects again by itself."""
@@ -152,7 +151,8 @@ class Endpoint:
             wire.read(False)
             return
         self._on_event(Heard(self.map, len(data), 0))
-        self._count(data)
+        if self._watch is None or not self._sees(self._watch.up, data):
+            return
         if self._carrier.say(self, data) > HIGH_BYTES:
             wire.read(False)
 
@@ -172,31 +172,22 @@ class Endpoint:
             self._linked = False
             self._on_event(Gone(self.map, reason))
 
-    def _look_for_welcome(self, down: Splitter, data: bytes) -> None:
+    def _sees(self, watch: Callable[[bytes], None], data: bytes) -> bool:
+        """What this tells of it, said. False: it was cut."""
         try:
-            welcome = any(int.from_bytes(packet[:2], "little") == MapsAck.packet_id for packet in down.feed(data))
-        except BadStream as error:
-            _LOG.warning("%s: what the bridge says is no inter-server stream: %s", self.map, error)
-            self._down = None
-            return
-        if welcome:
-            self._linked, self._down = True, None
-            self._on_event(Linked(self.map))
-
-    def _count(self, data: bytes) -> None:
-        """How many play: the map-server says so now and then, to the char-server."""
-        if self._up is None:
-            return
-        try:
-            for packet in self._up.feed(data):
-                packet_id = int.from_bytes(packet[:2], "little")
-                if packet_id == UserCount.packet_id:
-                    self._set_players(UserCount.unpack(packet).users)
-                elif packet_id == RegisterUsers.packet_id:
-                    self._set_players(len(RegisterUsers.unpack(packet).pairs))
+            watch(data)
         except (BadStream, BadPacket) as error:
-            _LOG.warning("%s: players are not counted: %s", self.map, error)
-            self._up = None
+            reason = f"no inter-server stream: {error}"
+            _LOG.warning("%s: cut, what is said there is %s", self.map, reason)
+            self._carrier.ended(self, reason)
+            self.drop(reason)
+            return False
+        if self._watch is not None:
+            if self._watch.linked and not self._linked:
+                self._linked = True
+                self._on_event(Linked(self.map))
+            self._set_players(len(self._watch.accounts))
+        return True
 
     def _set_players(self, count: int) -> None:
         if count != self.players:

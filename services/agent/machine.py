@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 import psutil
 
-from libs.events import MapName, MapReport, OrderedMap
 from libs.runtime.clock import Clock
 from services.agent.core import Measured
 from services.agent.platforms import usable_cores
@@ -37,7 +36,7 @@ _LOG = logging.getLogger(__name__)
 
 class RealMachine:
     """A `Metrics` source. address, port: where its map-servers listen, as configured. bundle(): the version they are run
-    with."""
+    with; bundle_refused(): why not a newer one."""
 
     def __init__(
         self,
@@ -46,9 +45,10 @@ class RealMachine:
         clock: Clock,
         rng: random.Random,
         bundle: Callable[[], str | None] = lambda: None,
+        bundle_refused: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._address, self._port, self._clock, self._rng = address, port, clock, rng
-        self._bundle = bundle
+        self._bundle, self._bundle_refused = bundle, bundle_refused
         self._window = Window(WINDOW)
         self._cpu_ghz: float | None = None
         self._speed = Speed()
@@ -83,6 +83,7 @@ class RealMachine:
             packet_rate=self._speed.packet_rate,
             region_rtt_ms=self._relays.rtts() if self._relays is not None else None,
             bundle=self._bundle(),
+            bundle_refused=self._bundle_refused(),
         )
 
     async def measure_clock(self) -> None:
@@ -136,19 +137,3 @@ class RealMachine:
             else:
                 _LOG.debug("the line: %s", speed.note)
                 wait_s = (speed.retry_s or LINE_AGAIN_S) * self._rng.uniform(1.0, 2.0)
-
-
-class NoMapServers:
-    """A `MapServers` for an agent that cannot run any: every order is answered with `failed`, so that its maps go elsewhere."""
-
-    def __init__(self) -> None:
-        self._wanted: dict[MapName, OrderedMap] = {}
-
-    def obey(self, wanted: dict[MapName, OrderedMap], now_ms: int) -> None:  # noqa: ARG002 - the port's shape
-        self._wanted = wanted
-
-    def reports(self, now_ms: int) -> dict[MapName, MapReport]:  # noqa: ARG002
-        return {name: MapReport(tenure=order.tenure, state="failed") for name, order in self._wanted.items()}
-
-    async def close(self) -> None:
-        self._wanted = {}

@@ -5,7 +5,8 @@ import asyncio
 import logging
 import random
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from libs.bus.errors import BusUnavailable
@@ -19,8 +20,10 @@ from libs.runtime.log import start_logging
 from libs.runtime.loop import EXIT_DONE, EXIT_FINDING, notify_ready, run_loop, stop_on_signals, unless
 from services.agent.bundle_keeper import Keeper
 from services.agent.bundle_store import Store, default_root
+from services.agent.bundle_supply import Supply
 from services.agent.core import Agent, Identity, Measured
-from services.agent.machine import NoMapServers, RealMachine
+from services.agent.hosting import Hosting, default_directory
+from services.agent.machine import RealMachine
 from services.agent.ports import MapServers, Metrics
 from services.agent.seen import Seen, Server
 from services.agent.settings import AgentSettings, add_flags, settings_of
@@ -110,20 +113,18 @@ async def _host(settings: AgentSettings, seen: Seen) -> int:
     stopped = stop_on_signals()
     clock, rng = Clock(), random.Random()
     identity = Identity(HostId(settings.host_id), settings.account_id, Region(settings.region))
-    keeper = _keeper(settings, rng)
-    metrics, servers = await _machine(settings, clock, rng, keeper)
+    parts = await _parts(settings, identity.host, clock, rng)
     if (bus := await unless(stopped, connect_patiently(settings, rng))) is None:
         return EXIT_DONE
     try:
         agent = Agent(identity, rng.randrange(RUNS))
-        shell = AgentShell(agent, bus, metrics, servers, clock, paused=lambda: seen.paused)
-        seen.attach(Server(agent, bus, metrics.measure, shell.beat_soon))
+        shell = parts.shell(agent, bus, clock, lambda: seen.paused)
+        seen.attach(parts.seen(agent, bus, shell))
         bus.on_change(lambda up: shell.beat_soon() if up else None)
         notify_ready()
         _LOG.info("%s is at the server", identity.host)
-        vigil = Vigil(bus, settings.url, metrics.on_other_path, shell.beat_soon)
-        beside = [vigil.run(), seen.watch(), *([keeper.run(lambda: shell.serving)] if keeper is not None else [])]
-        await _first_of(shell.run(stopped), *beside)
+        vigil = Vigil(bus, settings.url, parts.metrics.on_other_path, shell.beat_soon)
+        await _first_of(shell.run(stopped), vigil.run(), seen.watch(), *parts.beside())
     finally:
         await bus.close()
     _LOG.info("ended")
@@ -155,26 +156,62 @@ async def connect_patiently(settings: AgentSettings, rng: random.Random) -> Nats
         wait_s = min(CONNECT_AGAIN_S_MAX, wait_s * 2)
 
 
-def _keeper(settings: AgentSettings, rng: random.Random) -> Keeper | None:
-    """Of the operator's bundle, where the player was told of one."""
-    if settings.simulate or settings.bundle_url is None or settings.bundle_key is None:
-        return None
-    return Keeper(settings.bundle_url, settings.bundle_key, Store(settings.bundle_store or default_root()), rng)
+@dataclass(frozen=True)
+class _Parts:
+    """hosting: what runs maps in truth, None on a made-up machine. keeper: of the operator's bundle, where the player was told
+    of one."""
+
+    metrics: Metrics
+    servers: MapServers
+    hosting: Hosting | None = None
+    keeper: Keeper | None = None
+
+    def shell(self, agent: Agent, bus: NatsBus, clock: Clock, paused: Callable[[], bool]) -> AgentShell:
+        link = self.hosting.link if self.hosting is not None else None
+        look: Callable[[], None] = self.keeper.look if self.keeper is not None else lambda: None
+        shell = AgentShell(agent, bus, self.metrics, self.servers, clock, link, look, paused)
+        if self.hosting is not None:
+            self.hosting.on_need, self.hosting.on_trouble = shell.beat_soon, look
+        return shell
+
+    def seen(self, agent: Agent, bus: NatsBus, shell: AgentShell) -> Server:
+        """What the player looks at."""
+        if (hosting := self.hosting) is None:
+            return Server(agent, bus, self.metrics.measure, shell.beat_soon)
+        return Server(
+            agent,
+            bus,
+            self.metrics.measure,
+            shell.beat_soon,
+            link=lambda: report.linked if (report := hosting.link.report) is not None else None,
+            statuses=hosting.statuses,
+        )
+
+    def beside(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """What runs as long as the shell."""
+        if (hosting := self.hosting) is not None:
+            yield hosting.run()
+            if self.keeper is not None:
+                yield self.keeper.run(lambda: hosting.serving)
 
 
-async def _machine(
-    settings: AgentSettings, clock: Clock, rng: random.Random, keeper: Keeper | None
-) -> tuple[Metrics, MapServers]:
-    """What is measured and what runs maps: this machine, or a made-up one."""
+async def _parts(settings: AgentSettings, host: HostId, clock: Clock, rng: random.Random) -> _Parts:
+    """This machine, or a made-up one."""
     if settings.simulate:
         from services.agent.simulated import SimulatedMachine, SimulatedMapServers
 
         seeded = random.Random(settings.host_id)
-        return SimulatedMachine(STRONG_MACHINE, seeded), SimulatedMapServers(seeded)
-    bundle = (lambda: keeper.version) if keeper is not None else (lambda: None)
-    machine = RealMachine(settings.address, settings.port, clock, rng, bundle)
+        return _Parts(SimulatedMachine(STRONG_MACHINE, seeded), SimulatedMapServers(seeded))
+    store, key = Store(settings.bundle_store or default_root()), settings.bundle_key
+    hosting = Hosting(host, Supply(store, key), settings.maps_dir or default_directory(), clock, rng)
+    keeper = None
+    if settings.bundle_url is not None and key is not None:
+        keeper = Keeper(settings.bundle_url, key, store, rng, settings.ca, hosting.look)
+    hosting.see()
+    refused = lambda: keeper.refused if keeper is not None else None  # noqa: E731
+    machine = RealMachine(settings.address, settings.port, clock, rng, lambda: hosting.version, refused)
     await machine.measure_clock()
-    return machine, NoMapServers()
+    return _Parts(machine, hosting, hosting, keeper)
 
 
 async def _first_of(*work: Coroutine[Any, Any, None]) -> None:

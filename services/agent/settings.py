@@ -31,8 +31,8 @@ class AgentSettings:
     authorization. ca: path of the authority whose certificates to believe, None for the system's. account_id: the player's
     account. region: the relay region it stands in. address, port: where its map-servers listen. simulate: a made-up machine
     with made-up map-servers. bundle_url, bundle_key: where the operator's bundle is, and his public key. bundle_store: where
-    bundles are kept, None for the usual place. quiet, cpu_ceiling (percent, 0 for none), ram_floor_mb (0 for none): when it
-    pauses (pausing.py). status_port: of the page on 127.0.0.1, 0 for any."""
+    bundles are kept, maps_dir: where map-servers are run and log; None for the usual place. quiet, cpu_ceiling (percent, 0 for
+    none), ram_floor_mb (0 for none): when it pauses (pausing.py). status_port: of the page on 127.0.0.1, 0 for any."""
 
     url: str = "nats://127.0.0.1:4222"
     host_id: str | None = None
@@ -46,6 +46,7 @@ class AgentSettings:
     bundle_url: str | None = None
     bundle_key: str | None = None
     bundle_store: Path | None = None
+    maps_dir: Path | None = None
     quiet: Sequence[str] = ()
     cpu_ceiling: int = 0
     ram_floor_mb: int = 0
@@ -125,6 +126,14 @@ KEYS: Final = (
         "a path, in quotes",
         "where bundles are kept; default: Kafra's data directory",
     ),
+    Key(
+        "maps_dir",
+        "maps_dir",
+        str,
+        lambda text: 0 < len(text) <= TEXT_MAX,
+        "a path, in quotes",
+        "where map-servers are run, and their logs; default: Kafra's data directory",
+    ),
     Key("quiet", "quiet", list, is_quiet_list, ALLOWED, "when it hosts nothing; local time, several with commas"),
     Key(
         "cpu_ceiling",
@@ -145,7 +154,7 @@ KEYS: Final = (
     Key("status_port", "status_port", int, lambda n: 0 <= n < 65536, "0 to 65535; 0: any", "of its page on 127.0.0.1"),
     Key("simulate", "simulate", bool, lambda _: True, "true or false", "a made-up strong machine, for labs"),
 )
-PATHS: Final = frozenset({"seed", "ca", "bundle_store"})
+PATHS: Final = frozenset({"seed", "ca", "bundle_store", "maps_dir"})
 """Of AgentSettings; in the file, a relative one is beside it."""
 BY_NAME: Final = {key.name: key for key in KEYS}
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from libs.bus.errors import BusError, BusUnavailable
 from libs.bus.port import Bus, Subscription
 from libs.events import HostCheck, HostCheckReply, HostId, HostOrder, HostSpeed, HostSpeedReply, MapName, Region
+from libs.events.orders import WRONG_BUNDLE
 from libs.runtime.clock import Clock
 from libs.runtime.loop import unless
 from services.agent.core import Agent
@@ -52,16 +53,19 @@ class AgentShell:
         servers: MapServers,
         clock: Clock,
         link: BridgeLink | None = None,
+        on_other_bundle: Callable[[], None] = lambda: None,
         paused: Callable[[], bool] = lambda: False,
     ) -> None:
-        """paused(): the player has the machine to himself; heartbeats say `leaving`, and all else goes on (docs/adr/0024)."""
+        """on_other_bundle(): the server wants maps run with another bundle than this machine's. paused(): the player has the
+        machine to himself; heartbeats say `leaving`, and all else goes on (docs/adr/0024)."""
         self._agent, self._bus, self._metrics, self._servers, self._clock = agent, bus, metrics, servers, clock
-        self._link, self._paused = link, paused
+        self._link, self._on_other_bundle, self._paused = link, on_other_bundle, paused
         self._news = asyncio.Event()
         self._at_once = False
         self._leaving = False
         self._displaced = False
         self._told: set[str] = set()
+        self._notes: list[str] = []
 
     @property
     def host(self) -> HostId:
@@ -201,6 +205,9 @@ class AgentShell:
         for note in notes:
             if note.partition(":")[0] not in told:
                 _LOG.info("the server says: %s", note)
+        if any(note.startswith(WRONG_BUNDLE) and note not in self._notes for note in notes):
+            self._on_other_bundle()
+        self._notes = notes
 
     async def _on_check(self, check: HostCheck) -> HostCheckReply:
         return self._agent.answer(check)

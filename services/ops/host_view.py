@@ -56,6 +56,8 @@ def _host_row(world: World, host: Host, heartbeat: Fact | None, settings: Settin
         "spec": msgspec.to_builtins(up.spec) if up else None,
         "measured": {name: getattr(metrics, name) for name in MEASURED} if metrics else None,
         "measured_age_ms": age_ms,
+        "bundle": metrics.bundle if metrics else None,
+        "bundle_refused": metrics.bundle_refused if metrics else None,
         "since_ms": (up.at_ms if up else None) if host.is_up else (host.down.at_ms if host.down else None),
     }
 

@@ -230,6 +230,8 @@ class Registry:
                 self._calm[host_id] = None
 
     def _judge(self, host: Host, presence: Presence, now_ms: int) -> Iterator[Effect]:
+        if (refusal := presence.new_refusal()) is not None:
+            yield from self._alert(host.id, "bundle_refused", refusal, now_ms)
         fact, may_write, ordered = None, self._writes.may_write(host.id), presence.ordered_since_ms
         if may_write:
             before = presence.faults

@@ -22,6 +22,8 @@ LATENESS_KEPT = 0.97
 """Of the worst lateness, at each heartbeat; half of it is forgotten after 23."""
 TICKET_EVERY_MS = 1_000
 """A ticket that led to no link is used up, or its bridge was away."""
+REFUSALS_MAX = 8
+"""Of bundles, by one host; an operator with that many has other news of it."""
 KNOWN_AFTER = 8
 """Heartbeats before a host is known to be steady."""
 
@@ -34,7 +36,7 @@ class Presence:
     and nothing was heard. gone_ms: the same for its newest connection; gone_sure: it was the newest beyond doubt.
     scored: sequence of its host.up, slots in use, and its score then. ordered_since_ms: (map, tenure) -> since when it is
     ordered. notes: for its player. faults: what it was told of lately. ticket: of which
-    key the last ticket was, and when it was given; None: it has a link since.
+    key the last ticket was, and when it was given; None: it has a link since. refusals: of bundles, told already.
     """
 
     metrics: HostMetrics
@@ -53,6 +55,7 @@ class Presence:
     notes: list[str] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
     ticket: tuple[str, int] | None = None
+    refusals: set[str] = field(default_factory=set)
 
     def hear(self, metrics: HostMetrics, now_ms: int) -> None:
         late_ms = now_ms - self.heard_ms - self.interval_ms
@@ -69,6 +72,14 @@ class Presence:
         """It said something, whatever it was."""
         self.heard_ms = now_ms
         self.lost_ms = self.gone_ms = None
+
+    def new_refusal(self) -> str | None:
+        """Why it did not take a bundle, once. Who says ever other things is not listened to any more."""
+        refusal = self.metrics.bundle_refused
+        if not refusal or refusal in self.refusals or len(self.refusals) >= REFUSALS_MAX:
+            return None
+        self.refusals.add(refusal)
+        return refusal
 
     def needs_ticket(self, now_ms: int) -> bool:
         """It says it has no link, and was given no ticket for this key lately."""

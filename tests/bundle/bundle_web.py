@@ -1,6 +1,7 @@
 """A web server of static files that goes wrong as told: cuts, stalls, knows no ranges, answers with something else."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -82,11 +83,14 @@ class Web:
 
 
 @asynccontextmanager
-async def web(directory: Path, faults: Faults = lambda _path, _count: None) -> AsyncIterator[Web]:
-    """Serving, on a free port of loopback."""
+async def web(
+    directory: Path, faults: Faults = lambda _path, _count: None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Web]:
+    """Serving, on a free port of loopback; tls: https, of localhost."""
     made = Web("", directory, faults)
-    server = await asyncio.start_server(made.answer, "127.0.0.1", 0)
-    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(made.answer, "127.0.0.1", 0, ssl=tls)
+    at = "http://127.0.0.1" if tls is None else "https://localhost"
+    made.url = f"{at}:{server.sockets[0].getsockname()[1]}"
     try:
         yield made
     finally:

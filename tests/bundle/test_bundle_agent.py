@@ -235,12 +235,39 @@ async def test_a_refusal_stays_to_be_told_and_what_is_current_too(out, store):
         assert not await keeper.once()
         assert isinstance(keeper.evidence, Evidence)
         assert (keeper.evidence.kind, keeper.version) == (Kind.SIGNATURE, version)
+        assert keeper.refused is not None
         publish_anew = {**FILES, "npc/fields.txt": b""}
         (out / MANIFEST_NAME).unlink()
         publish(out, publish_anew, now_ms=NOW_MS + 1000)
         assert await keeper.once()
 
-    assert keeper.evidence is None
+    assert (keeper.evidence, keeper.refused) == (None, None)
+
+
+async def test_a_refusal_is_in_the_heartbeat_in_words_an_operator_can_use(out, store):
+    publish(out)
+    async with web(out) as server:
+        keeper = Keeper(server.url, PUBLIC, store, random.Random(1))
+        machine = RealMachine(None, 0, Clock(), random.Random(1), lambda: keeper.version, lambda: keeper.refused)
+        assert await keeper.once()
+        (out / MANIFEST_NAME).unlink()
+        publish(out, {**FILES, "npc/fields.txt": BIG}, now_ms=NOW_MS - 1_000)
+        said = set()
+        for _ in range(2):
+            assert not await keeper.once()
+            said.add(machine.measure().bundle_refused)
+
+    (told,) = said
+    assert told is not None
+    assert told.startswith("older: sequence 1799999999, and 1800000000 was here already; version ")
+    assert told.endswith(f"had sequence 1800000000; from {server.url}")
+
+
+def test_what_is_told_is_short_and_plain():
+    evidence = Evidence(kind=Kind.CHANGED, about="n\x1b[2J\u00e4\n", detail="x" * 2000, url="https://x", at_ms=1)
+
+    assert len(evidence.told()) == 512
+    assert evidence.told().startswith("changed: n?[2J??: xxx")
 
 
 def test_evidence_is_one_short_line_for_notes():

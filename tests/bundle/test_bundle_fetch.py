@@ -1,12 +1,15 @@
 """An agent fetches a bundle from a real web server that cuts, stalls and goes away."""
 
+import ssl
 import stat
+from pathlib import Path
 
 import pytest
 from bundle_maker import BIG, FILES, PUBLIC, manifest_of, object_of, publish, tree_of
 from bundle_web import Fault, web
 
 from libs.bundle.manifest import MANIFEST_NAME
+from libs.link.tls import CA_FILE, CERT_FILE, KEY_FILE, make_authority
 from services.agent import bundle_download
 from services.agent.bundle import Progress, current, fetch
 from services.agent.bundle_report import Unavailable
@@ -242,3 +245,38 @@ async def test_a_bundle_for_other_machines_is_said(out, store, monkeypatch):
     async with web(out) as server:
         with pytest.raises(Unavailable, match="no map-server for windows-x86_64"):
             await fetch(server.url, PUBLIC, store)
+
+
+# The authority of agent.toml.
+
+
+def https(directory: Path) -> tuple[ssl.SSLContext, Path]:
+    """A server called localhost, and the file of its authority."""
+    files = make_authority(directory, ("localhost",))["localhost"]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files / CERT_FILE, files / KEY_FILE)
+    return context, files / CA_FILE
+
+
+async def test_the_operators_own_authority_counts_for_https(out, store, tmp_path):
+    publish(out)
+    context, ca = https(tmp_path / "tls")
+    _, other = https(tmp_path / "others")
+    async with web(out, tls=context) as server:
+        for wrong in (None, other):
+            with pytest.raises(Unavailable, match=r"(?i)certificate"):
+                await fetch(server.url, PUBLIC, store, ca=wrong)
+
+        tree = await fetch(server.url, PUBLIC, store, ca=ca)
+
+    assert tree_of(tree) == FILES
+
+
+@pytest.mark.parametrize("content", [None, "", "no certificate"])
+async def test_an_authority_that_cannot_be_read_is_said(out, store, tmp_path, content):
+    ca = tmp_path / "ca.pem"
+    if content is not None:
+        ca.write_text(content)
+
+    with pytest.raises(Unavailable, match=r"ca\.pem: no certificate of an authority"):
+        await fetch("https://localhost:1", PUBLIC, store, ca=ca)

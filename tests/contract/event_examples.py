@@ -86,6 +86,7 @@ EXAMPLES: list[Event] = [
         region_rtt_ms={_EU: 11.5, _ASIA: None},
         maps={_FIELD: MapReport(tenure=41, state="ready", players=3), _CAVE: MapReport(tenure=44, state="starting")},
         bundle="754c50b59",
+        bundle_refused="changed: npc/a.txt: it is not what was signed",
         leaving=False,
         link=LinkReport(key="ab" * 32, linked=False),
     ),

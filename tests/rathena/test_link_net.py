@@ -15,6 +15,7 @@ from libs.link.keys import link_keys, linking_context
 from libs.link.messages import LinkAccepted, LinkHello, LinkOpen, LinkRefused, LinkResume, Message
 from libs.link.records import Kind, record
 from libs.link.tickets import prove, public_hex
+from libs.rathena.inter_chars import CharOffline
 from libs.rathena.inter_link import Keepalive, KeepaliveAck, MapLogin, MapsAck, RegisterUsers, UserCount
 from services.agent.endpoint import Gone, Linked, Players
 from services.bridge import session
@@ -44,7 +45,9 @@ async def test_a_map_servers_stream_is_carried_both_ways(tmp_path: Path, eventua
 
             bridge.links.send(number, WELCOME)
             assert await reader.readexactly(len(WELCOME)) == WELCOME
-            writer.write(RegisterUsers.of([(1, 2), (3, 4)]).pack() + UserCount(users=1).pack())
+            writer.write(RegisterUsers.of([(1, 2), (3, 4)]).pack() + UserCount(users=7).pack())
+            await eventually(lambda: link.players(FIELD) == 2)
+            writer.write(CharOffline(account_id=3, char_id=4).pack())
             await eventually(lambda: link.players(FIELD) == 1)
             assert link.report.linked
 
@@ -54,6 +57,38 @@ async def test_a_map_servers_stream_is_carried_both_ways(tmp_path: Path, eventua
             Gone(FIELD, "the map-server ended"),
         ]
         assert [event.count for event in events if isinstance(event, Players)] == [2, 1, 0]
+
+
+@pytest.mark.parametrize("side", ["map-server", "bridge"])
+async def test_what_is_no_inter_server_stream_ends_that_map_server_alone(
+    tmp_path: Path, eventually: Eventually, side: str
+) -> None:
+    async with bridge_end(tmp_path) as bridge, agent_end() as (link, events):
+        ports = [await link.open(name) for name in (FIELD, CAVE)]
+        link.offer(bridge.offer(link.key))
+        async with map_server(ports[0]) as (reader, writer), map_server(ports[1]) as (other_reader, other_writer):
+            for each in (writer, other_writer):
+                each.write(LOGIN)
+            await eventually(lambda: len(bridge.packets) == 2)
+            bad = next(number for number, host in bridge.hosts.items() if host[1] == FIELD)
+            good = next(number for number in bridge.hosts if number != bad)
+            bridge.links.send(bad, WELCOME)
+            assert await reader.readexactly(len(WELCOME)) == WELCOME
+
+            if side == "map-server":
+                writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            else:
+                bridge.links.send(bad, b"GET / HTTP/1.1\r\n\r\n")
+
+            assert await reader.read() == b""
+            await eventually(lambda: bridge.gone == [bad])
+            assert next(event.reason for event in events if isinstance(event, Gone)).startswith("no inter-server stream")
+            assert bridge.said(bad) == LOGIN
+            bridge.links.send(good, WELCOME)
+            assert await other_reader.readexactly(len(WELCOME)) == WELCOME
+        async with map_server(ports[0]) as (_, writer):
+            writer.write(LOGIN)
+            await eventually(lambda: any(number not in (bad, good) for number in bridge.packets))
 
 
 async def test_a_map_server_that_comes_before_the_link_waits_for_it(tmp_path: Path, eventually: Eventually) -> None:

@@ -11,12 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.bus.memory import MemoryServer
-from libs.events import CheckKind, HostCheck, HostCheckReply, HostId, HostMetrics, HostOrder, MapName, OrderedMap, Region
+from libs.events import (
+    CheckKind,
+    HostCheck,
+    HostCheckReply,
+    HostId,
+    HostMetrics,
+    HostOrder,
+    MapName,
+    MapReport,
+    OrderedMap,
+    Region,
+)
 from libs.events.orders import TWO_AGENTS, Heard
 from libs.runtime.clock import Clock
 from services.agent import running as command
 from services.agent.core import FIRST_INTERVAL_MS, Agent, Identity, Measured
-from services.agent.machine import NoMapServers
 from services.agent.shell import AgentShell
 from services.agent.simulated import START_MS, SimulatedMachine, SimulatedMapServers
 
@@ -74,16 +84,17 @@ def test_whatever_the_order_they_come_in_the_newest_is_the_last_obeyed(arrivals:
 
 
 def test_heartbeats_are_numbered_and_carry_what_was_measured():
-    agent, servers = Agent(ME), NoMapServers()
-    servers.obey({FIELD: OrderedMap(tenure=3, role="primary")}, 0)
+    agent = Agent(ME)
+    reports = {FIELD: MapReport(tenure=3, state="failed")}
+    measured = Measured(cpu_ghz=4.2, region_rtt_ms={Region("eu"): None}, bundle="b1", bundle_refused="older: no")
 
-    first = agent.metrics(Measured(cpu_ghz=4.2, region_rtt_ms={Region("eu"): None}), servers.reports(0), 50)
+    first = agent.metrics(measured, reports, 50)
     second = agent.metrics(Measured(), {}, 60, leaving=True)
 
     assert (first.seq, second.seq) == (1, 2)
     assert (first.host, first.account_id, first.region, first.at_ms) == ("me", 7, "eu", 50)
     assert (first.cpu_ghz, first.cpu_cores, first.region_rtt_ms) == (4.2, None, {"eu": None})
-    assert first.maps[FIELD].state == "failed", "an agent that cannot run map-servers says so at once"
+    assert (first.maps, first.bundle, first.bundle_refused) == (reports, "b1", "older: no")
     assert (first.leaving, second.leaving) == (False, True)
 
 

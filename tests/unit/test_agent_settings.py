@@ -33,6 +33,7 @@ VALID = {
     "address": st.text("0123456789abcdef.:", min_size=1, max_size=64),
     "port": st.integers(0, 65535),
     "simulate": st.booleans(),
+    "maps_dir": st.text("abc/._", min_size=1, max_size=60),
 }
 INVALID = {
     "nats": st.sampled_from(["", "http://a", "nats://", "nats://a:0", "nats://a:99999", "nats://a,", 4222, True]),
@@ -103,7 +104,7 @@ def test_whatever_is_allowed_is_read(tmp_path: Path, values: dict[str, object]):
 
     assert set(found) == {BY_NAME[name].field for name in values}
     for name, value in values.items():
-        assert found[BY_NAME[name].field] == (tmp_path / str(value) if name == "seed" else value)
+        assert found[BY_NAME[name].field] == (tmp_path / str(value) if name in ("seed", "maps_dir") else value)
 
 
 @given(st.data(), st.lists(st.sampled_from(sorted(INVALID)), min_size=1, unique=True))

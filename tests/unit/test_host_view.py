@@ -6,6 +6,7 @@ import pytest
 
 from libs.events import Event, Fact, HostId, OpsEnroll, Stream
 from libs.hosting.world import World
+from services.ops.commands.looking import _host_cells
 from services.ops.host_view import Heartbeats, Row, host_rows, last_heartbeats
 from tests.unit.builders import T0, Log, assign, ban, drain, host_down, host_up, rules, verdict
 from tests.unit.registry_bench import metrics
@@ -95,6 +96,14 @@ def test_what_was_measured_and_how_long_ago():
     assert (row["state"], row["measured_age_ms"]) == ("eligible", 1_200)
     assert (row["measured"]["cpu_ghz"], row["measured"]["net_mbps"]) == (4.0, None)
     assert "address" not in row["measured"]
+
+
+def test_which_bundle_it_has_and_why_not_a_newer_one():
+    row = host_row(host_up(), heard=heartbeat(10, bundle="b1", bundle_refused="older: sequence 3, and 4 was here already"))
+
+    assert (row["bundle"], row["bundle_refused"]) == ("b1", "older: sequence 3, and 4 was here already")
+    assert "refused a bundle (older: sequence 3" in str(_host_cells(row)[-1])
+    assert _host_cells(host_row(host_up(), heard=heartbeat(10)))[-1] == ""
 
 
 @pytest.mark.parametrize(

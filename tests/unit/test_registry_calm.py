@@ -61,6 +61,7 @@ class Walk:
             self._values |= chance.choice(({"cpu_cores": 8}, {"cpu_cores": 4}, {"region": US}, {"address": None}))
         if chance.random() < 0.05:
             self._values["bundle"] = chance.choice(("new", "new", "old", None))
+            self._values["bundle_refused"] = chance.choice((None, None, "older: no", "changed: npc/a.txt"))
         if chance.random() < 0.05:
             name = chance.choice(("m1", "m2"))
             self._maps[name] = report(chance.choice(("starting", "ready", "failed")), chance.randint(1, 3))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from libs.events import HostId, OpsEnroll
+from libs.events import HostId, OpsAlert, OpsEnroll
 from tests.unit.builders import T0, assign
 from tests.unit.registry_bench import (
     BUSY_MS,
@@ -58,6 +58,35 @@ def test_a_clock_that_runs_backwards_changes_nothing() -> None:
     assert len(bench.ups) == 1
     assert bench.downs == []
     assert alerts(bench) == []
+
+
+# Bundles.
+
+
+def refusals(bench: Bench) -> list[str]:
+    return [event.detail for event in bench.said if isinstance(event, OpsAlert) and event.what == "bundle_refused"]
+
+
+def test_a_bundle_that_a_host_refused_is_told_once_and_costs_it_nothing() -> None:
+    bench = Bench()
+    bench.beat_for(3_000, "h1")
+    bench.beat_for(10_000, "h1", bundle_refused="changed: npc/a.txt: it is not what was signed")
+    bench.beat_for(3_000, "h1")
+    bench.beat_for(3_000, "h1", bundle_refused="changed: npc/a.txt: it is not what was signed")
+    bench.beat_for(3_000, "h2", bundle_refused="older: sequence 3, and 4 was here already")
+
+    assert refusals(bench) == ["changed: npc/a.txt: it is not what was signed", "older: sequence 3, and 4 was here already"]
+    assert (len(bench.ups), bench.downs[1:]) == (2, [])
+    assert notes(bench) == ""
+
+
+def test_who_refuses_ever_other_bundles_is_told_of_a_few_times() -> None:
+    bench = Bench()
+
+    for number in range(100):
+        bench.beat_for(1_000, "h1", bundle_refused=f"older: {number}")
+
+    assert refusals(bench) == [f"older: {number}" for number in range(8)]
 
 
 # Flooding.

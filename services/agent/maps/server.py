@@ -31,12 +31,13 @@ GIVEN: Final = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT",
 
 
 class MapServer:
-    """pid: None before its start and after its end."""
+    """pid: None before its start and after its end. port: where it takes players, on loopback; 0 before its start."""
 
     def __init__(self, map_: MapName, bundle: Bundle, program: Sequence[str] | None, directory: Path, log: BoundedLog) -> None:
         self.map = map_
         self.meter: Meter | None = None
         self.pid: int | None = None
+        self.port = 0
         self._bundle, self._directory, self._log = bundle, directory, log
         self._program = program or [str(directory / PROGRAM)]
         self._end: Callable[[int], None] | None = None
@@ -45,11 +46,11 @@ class MapServer:
     async def run(self, links: MapLinks, responder: Responder) -> str:
         """Its whole life; why it ended. Cancelled, it is killed first."""
         try:
-            port = _free_port()
+            self.port = _free_port()
             async with asyncio.timeout(LINK_S_MAX):
-                link_port = await links.open(self.map, HOST, port)
+                link_port = await links.open(self.map, HOST, self.port)
             try:
-                asked = Asked(self.map, port, link_port, responder.port, responder.password)
+                asked = Asked(self.map, self.port, link_port, responder.port, responder.password)
                 await asyncio.to_thread(make, self._directory, self._bundle, asked)
                 return await self._live() if self._end is None else "ended before its start"
             finally:

@@ -21,7 +21,7 @@ from libs.events import MapName, MapReport, OrderedMap
 from libs.runtime.clock import Clock
 from services.agent.maps.core import Effect, Kill, Phase, Start, Supervision, Terminate
 from services.agent.maps.cost import Cost
-from services.agent.maps.log import BoundedLog
+from services.agent.maps.log import BoundedLog, prune
 from services.agent.maps.server import MapServer
 from services.agent.maps.tree import PRIVATE, Bundle
 from services.agent.ports import MapLinks
@@ -75,12 +75,19 @@ class OwnMapServers:
         self._effects: list[Effect] = []
         self._news = asyncio.Event()
         self._closing = False
+        self._idle = asyncio.Event()
         self._over = asyncio.Event()
         self._over.set()
 
     def obey(self, wanted: dict[MapName, OrderedMap], now_ms: int) -> None:
         if not self._closing:
             self._do(self.core.obey(wanted, now_ms))
+            if self.core.lives:
+                self._idle.clear()
+
+    async def until_idle(self) -> None:
+        """Within `running`, once something was ordered: nothing is any more, and no process is left."""
+        await self._idle.wait()
 
     def reports(self, now_ms: int) -> dict[MapName, MapReport]:  # noqa: ARG002 - the port's shape
         return self.core.reports()
@@ -129,6 +136,11 @@ class OwnMapServers:
         """Of those that are being started or run; None: no process yet."""
         return {name: server.pid for name, server in self._running.items()}
 
+    def port_of(self, name: MapName) -> int | None:
+        """Where on loopback this map's map-server takes players; None: its process does not run."""
+        server = self._running.get(name)
+        return server.port if server is not None and server.pid is not None else None
+
     async def close(self) -> None:
         """Whoever still plays is saved by the end of his server."""
         self._closing = True
@@ -171,9 +183,12 @@ class OwnMapServers:
                 while not self._closing or self._running or self._effects:
                     for effect in self._take():
                         self._perform(effect, group)
+                    if not self.core.lives and not self._running:
+                        self._idle.set()
                     if self._running or not self._closing:
                         await self._wait()
         finally:
+            self._idle.set()
             self._over.set()
 
     def _prepare(self) -> None:
@@ -208,6 +223,7 @@ class OwnMapServers:
     def _perform(self, effect: Effect, group: asyncio.TaskGroup) -> None:
         match effect:
             case Start(name):
+                prune(self._directory / LOGS)
                 log = BoundedLog(self._directory / LOGS / f"{name}.log")
                 server = MapServer(name, self._bundle, self._program, self._run / name, log)
                 self._running[name] = server

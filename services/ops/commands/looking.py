@@ -204,7 +204,7 @@ def _host_cells(row: Row) -> list[object]:
         row["disconnects_last_hour"],
         _measured_cell(row["measured"]),
         None if row["measured_age_ms"] is None else f"{row['measured_age_ms'] / 1000:.1f} s",
-        row["why"],
+        "; ".join(filter(None, (row["why"], row["bundle_refused"] and f"refused a bundle ({row['bundle_refused']})"))),
     ]
 
 

@@ -1,0 +1,217 @@
+"""Maps served in truth: the operator's bundle, a map-server for each map ordered, and the link that carries them to the bridge.
+
+In: orders (`obey`), tickets (`link.offer`). Out: `reports` for the heartbeat, `statuses` and `trouble` for the player.
+
+    hosting = Hosting(host, Supply(store, key), directory, clock)
+    shell = AgentShell(agent, bus, metrics, hosting, clock, hosting.link)
+    hosting.on_need = shell.beat_soon                                       and `hosting.run()` beside `shell.run(...)`
+
+From the first map ordered until the last process has ended the bundle's version stays what it is; then another may be
+switched to, and the next order is served from that one. Nothing is left running, however `run` ends.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from libs.events import HostId, MapName, MapReport, OrderedMap
+from libs.runtime.clock import Clock
+from services.agent.bundle_download import to_its_end
+from services.agent.bundle_report import BundleError
+from services.agent.bundle_store import Version, default_root
+from services.agent.bundle_supply import Supply
+from services.agent.endpoint import Gone, Heard, Linked, LinkEvent, Players
+from services.agent.link import AgentLink
+from services.agent.maps.core import Falls
+from services.agent.maps.servers import OwnMapServers, Status
+from services.agent.maps.tree import BadBundle, Bundle
+
+AGAIN_S: Final = (2.0, 30.0)
+"""After what is ordered could not be served; doubled each time."""
+LOOK_S: Final = 30.0
+"""How often an agent that serves nothing looks which bundle it has: its player may have fetched one by hand."""
+CLOSE_S_MAX: Final = 20.0
+"""Longer than map-servers are given to end."""
+_LOG = logging.getLogger(__name__)
+
+
+class Hosting:
+    """A `MapServers`. trouble: why what is ordered is not served, None where nothing is in the way. version: the bundle's, for
+    host.metrics. on_need(): a heartbeat is wanted soon. on_trouble(): a better bundle would help. program: what to start, if
+    not the bundle's own map-server."""
+
+    def __init__(
+        self,
+        host: HostId,
+        supply: Supply,
+        directory: Path,
+        clock: Clock,
+        rng: random.Random | None = None,
+        program: Sequence[str] | None = None,
+    ) -> None:
+        self.link = AgentLink(host, self._on_link, self._need, rng)
+        self.on_need: Callable[[], object] = lambda: None
+        self.on_trouble: Callable[[], object] = lambda: None
+        self.trouble: str | None = None
+        self.version: str | None = None
+        self._fell_with: str | None = None
+        self._supply, self._directory, self._clock = supply, directory, clock
+        self._program = program
+        self._wanted: dict[MapName, OrderedMap] = {}
+        self._servers: OwnMapServers | None = None
+        self._falls: dict[MapName, Falls] = {}
+        self._news = asyncio.Event()
+        self._said: str | None = None
+        self._failures = 0
+        self._closing = False
+        self._ended = asyncio.Event()
+        self._ended.set()
+
+    # -- a MapServers -----------------------------------------------------------------------------------------------------
+
+    def obey(self, wanted: dict[MapName, OrderedMap], now_ms: int) -> None:
+        if self._closing:
+            return
+        if wanted.keys() != self._wanted.keys():
+            self._news.set()
+        self._wanted = dict(wanted)
+        if self._servers is not None:
+            self._servers.obey(self._wanted, now_ms)
+
+    def reports(self, now_ms: int) -> dict[MapName, MapReport]:
+        served = self._servers.reports(now_ms) if self._servers is not None else {}
+        state = "starting" if self.trouble is None else "failed"
+        missing = {
+            name: MapReport(tenure=order.tenure, state=state)  # type: ignore[arg-type]
+            for name, order in self._wanted.items()
+            if name not in served
+        }
+        return served | missing
+
+    async def close(self) -> None:
+        self._closing, self._wanted = True, {}
+        self._news.set()
+        try:
+            async with asyncio.timeout(CLOSE_S_MAX):
+                if self._servers is not None:
+                    await self._servers.close()
+                await self._ended.wait()
+        except TimeoutError:
+            _LOG.error("maps are still served %g s after they were told to end", CLOSE_S_MAX)
+
+    # -- for others -------------------------------------------------------------------------------------------------------
+
+    @property
+    def serving(self) -> bool:
+        """Map-servers are run from the bundle's current version, or are about to be."""
+        return not self._ended.is_set()
+
+    def look(self) -> None:
+        """There may be another bundle, or one where there was none."""
+        self._news.set()
+
+    def see(self) -> None:
+        """Which bundle maps would be run with now."""
+        with suppress(OSError):
+            version, self.version = self.version, self._supply.version()
+            if version != self.version:
+                self.on_need()
+
+    def statuses(self) -> list[Status]:
+        """As `OwnMapServers.statuses`; empty while nothing is served."""
+        return self._servers.statuses() if self._servers is not None else []
+
+    def port_of(self, name: MapName) -> int | None:
+        """Where on loopback this map's map-server takes players; None: its process does not run."""
+        return self._servers.port_of(name) if self._servers is not None else None
+
+    # -- its life ---------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until cancelled. Map-servers end before their link does: their last words are saves."""
+        async with asyncio.TaskGroup() as group:
+            linking = group.create_task(self.link.run(), name="link")
+            try:
+                while True:
+                    await self._until_ordered()
+                    await self._serve()
+            finally:
+                linking.cancel()
+
+    async def _until_ordered(self) -> None:
+        while not self._wanted:
+            self.trouble = None
+            self.see()
+            self._news.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._news.wait()
+
+    async def _serve(self) -> None:
+        """While anything is ordered. If it cannot be, the reason is said once and it is tried again after a while."""
+        self._news.clear()
+        self._ended.clear()
+        try:
+            with self._supply.taken() as version:
+                await self._serve_from(version)
+        except (BundleError, BadBundle, OSError) as error:
+            self._ended.set()
+            self._cannot(str(error))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(AGAIN_S[1], AGAIN_S[0] * 2.0 ** min(self._failures - 1, 8))):
+                    await self._news.wait()
+        finally:
+            self._ended.set()
+
+    async def _serve_from(self, version: Version) -> None:
+        await to_its_end(self._supply.check, version)
+        servers = OwnMapServers(Bundle.at(version.tree), self._directory, self.link, self._clock, self._program)
+        if version.id == self._fell_with:
+            servers.core.falls.update(self._falls)
+        try:
+            async with servers.running():
+                self._servers, self.version = servers, version.id
+                servers.obey(self._wanted, self._clock.now_ms())
+                self._can(version)
+                while self._wanted:
+                    await servers.until_idle()
+        finally:
+            self._servers, self._falls, self._fell_with = None, servers.core.falls, version.id
+
+    def _can(self, version: Version) -> None:
+        if self._said is not None:
+            _LOG.info("maps are served again, with bundle %s", version.id)
+        self.trouble = self._said = None
+        self._failures = 0
+
+    def _cannot(self, why: str) -> None:
+        if why != self._said:
+            _LOG.error("no map can be served: %s", why)
+        self.trouble = self._said = why
+        self._failures += 1
+        self.on_trouble()
+
+    def _need(self) -> None:
+        self.on_need()
+
+    def _on_link(self, event: LinkEvent) -> None:
+        if (servers := self._servers) is None:
+            return
+        match event:
+            case Linked(name):
+                servers.on_linked(name)
+            case Gone(name, _):
+                servers.on_gone(name)
+            case Players(name, count):
+                servers.on_players(name, count)
+            case Heard(name, up_bytes, down_bytes):
+                servers.on_heard(name, up_bytes, down_bytes)
+
+
+def default_directory() -> Path:
+    """Where map-servers are run and their logs are kept."""
+    return default_root().with_name("maps")
