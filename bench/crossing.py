@@ -125,6 +125,7 @@ async def relay() -> AsyncIterator[Crossing]:
         port = _free_port()
         told = {
             "KAFRA__RELAY__LISTEN": f"127.0.0.1:{port}",
+            "KAFRA__RELAY__HOSTS": "",
             "KAFRA__RELAY__BRIDGE": f"127.0.0.1:{listening.port}",
             "KAFRA__RELAY__MAX_CONNECTIONS_PER_ADDRESS": "5000",
         }

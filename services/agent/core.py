@@ -85,6 +85,7 @@ class Agent:
         *,
         leaving: bool = False,
         link: LinkReport | None = None,
+        dials: bool = False,
     ) -> HostMetrics:
         """The next heartbeat."""
         self._seq += 1
@@ -110,6 +111,7 @@ class Agent:
             leaving=leaving,
             link=link,
             run=self._run,
+            dials=dials,
         )
 
     def answer(self, check: HostCheck) -> HostCheckReply:

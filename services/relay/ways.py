@@ -84,8 +84,8 @@ class Ways:
             del self._ways[host]
 
     def to_probe(self, now_ms: int) -> list[tuple[HostId, str, int]]:
-        """Whom to connect to now, and where: they are not named again before they are due again."""
-        due = [(host, way) for host, way in self._ways.items() if now_ms >= way.probe_ms][:PROBES_MAX]
+        """Whom to connect to now, and where: they are not named again before they are due again. Who dials cannot be."""
+        due = [(host, way) for host, way in self._ways.items() if way.address and now_ms >= way.probe_ms][:PROBES_MAX]
         for _, way in due:
             way.probe_ms = now_ms + PROBE_MS
         return [(host, way.address, way.port) for host, way in due]

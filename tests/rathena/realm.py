@@ -79,7 +79,7 @@ class Realm:
             char = await ends.enter_async_context(
                 TwinProcess.started(*f"char --people {players} --map {TOWN} --x 170 --y 360 --party {party}".split())
             )
-            ports = free_ports("maps", "hosts", "relays", "front", "core", "fallback")
+            ports = free_ports("maps", "hosts", "relays", "front", "dials", "core", "fallback")
             stack = WatchedStack(
                 StackOptions(
                     store=directory / "store",

@@ -90,6 +90,7 @@ def environ(char_port: int, ports: dict[str, int]) -> dict[str, str]:
             "KAFRA__RELAY__BRIDGE": at["relays"],
             "KAFRA__RELAY__LISTEN": at["front"],
             "KAFRA__RELAY__PUBLIC": at["front"],
+            "KAFRA__RELAY__HOSTS": at["dials"],
             "KAFRA__VPS__CORE": at["core"],
             "KAFRA__VPS__FALLBACK": at["fallback"],
         }
