@@ -157,7 +157,8 @@ class Serve(Message, frozen=True, kw_only=True, tag="serve"):
     the agent process whose link this map-server is on, hex: the way is a dial (docs/adr/0023), and address, port are where that
     agent takes relays, empty for nowhere; empty: a map-server of ours. enter: the 0436 to say, with the ids made for this
     server. login_id1, login_id2: the real ones, for `Placed`. resume: the client is in the game already; the entry is swallowed
-    and a map change sent. map, x, y: where the player will be. base_level, job_level, zeny: as last saved, resynced after a resume; null: leave them.
+    and a map change sent. map, x, y: where the player will be. base_level, job_level, zeny: as last saved, resynced after a
+    resume; null: leave them.
     """
 
     conn: Conn

@@ -6,7 +6,6 @@ The relay is known by its certificate, which host.dial names; we by the ticket a
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +13,7 @@ from typing import Final
 from libs.events import HostDial, HostDialReply, HostId
 from libs.link.keys import linking_context
 from libs.link.messages import DialOpen
+from libs.link.peer import words
 from services.agent.pace import Bucket
 from services.agent.pipe import NotDialled, Pipe
 from services.agent.ports import Doors, ProcessKey
@@ -132,7 +132,5 @@ async def _or_words(whom: str, work: Awaitable[object]) -> None:
         await work
     except TimeoutError:
         raise
-    except ssl.SSLError as error:
-        raise NotDialled(f"{whom}: no TLS: {error.reason or type(error).__name__}") from None
     except (OSError, ValueError) as error:  # ValueError: a name the resolver cannot even look up
-        raise NotDialled(f"{whom}: {getattr(error, 'strerror', None) or type(error).__name__}") from None
+        raise NotDialled(f"{whom}: {words(error)}") from None
