@@ -142,6 +142,10 @@ class HostCheck(Event, frozen=True, kw_only=True):
     rounds: Annotated[int, Meta(ge=1, le=5_000_000)] = 1
 
 
+NO_PORT = "no port is open here"
+"""The reason of a host that was told that a relay comes to its port, and has none."""
+
+
 class HostDialReply(Reply, frozen=True, kw_only=True):
     """ok, or the reason why not."""
 

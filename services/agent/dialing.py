@@ -6,17 +6,20 @@ The relay is known by its certificate, which host.dial names; we by the ticket a
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from libs.events import HostDial, HostDialReply, HostId
+from libs.events.orders import NO_PORT
 from libs.link.keys import linking_context
 from libs.link.messages import DialOpen
 from libs.link.peer import words
 from services.agent.pace import Bucket
 from services.agent.pipe import NotDialled, Pipe
 from services.agent.ports import Doors, ProcessKey
+from services.agent.relay_port import RelayPort
 
 LOOPBACK: Final = "127.0.0.1"
 DIAL_S: Final = 3.0
@@ -49,6 +52,7 @@ class Dialing:
         self._bucket = Bucket(limits.mbps_max * _MBIT_BYTES, self._loop.time())
         self._context = linking_context()
         self._pipes: set[Pipe] = set()
+        self._port: RelayPort | None = None
         self._dialling = 0
         self.up_bytes = self.down_bytes = self.dialled = self.refused = 0
 
@@ -60,23 +64,49 @@ class Dialing:
     async def answer(self, dial: HostDial) -> HostDialReply:
         """Returns when the player's connection stands, or why it does not."""
         try:
-            await self._dial(dial)
+            if dial.address:
+                await self._join(dial, dial.address, dial.port)
+            elif self._port is not None:
+                self._allowed(dial)
+                self._port.expect(dial)
+            else:
+                raise NotDialled(NO_PORT)
         except NotDialled as error:
-            self.refused += 1
-            _LOG.info("a player of relay %s does not come here: %s", dial.relay, error)
+            self._refuse(dial, error)
             return HostDialReply(ok=False, reason=str(error)[:256])
-        self.dialled += 1
         return HostDialReply(ok=True)
+
+    async def listen(self, port: int) -> int:
+        """Takes relays at this port too, those that asked; 0: any. The port it is. For `address` and `port` in agent.toml.
+
+        Raises:
+            OSError: it cannot be had.
+        """
+        self._port = RelayPort(self._let_in)
+        return self._port.listen(port)
 
     async def close(self) -> None:
         """Every player's connection ends."""
+        if self._port is not None:
+            await self._port.close()
         for pipe in list(self._pipes):
             pipe.abort("the agent ends")
         if self._pipes:
             await asyncio.wait([pipe.ended for pipe in self._pipes], timeout=CLOSE_S)
 
-    async def _dial(self, dial: HostDial) -> None:
-        """Raises: NotDialled."""
+    async def _let_in(self, dial: HostDial, connection: socket.socket) -> None:
+        """The relay has come, and was expected."""
+        try:
+            await self._join(dial, connection)
+        except NotDialled as error:
+            self._refuse(dial, error)
+
+    def _refuse(self, dial: HostDial, why: NotDialled) -> None:
+        self.refused += 1
+        _LOG.info("a player of relay %s does not come here: %s", dial.relay, why)
+
+    async def _join(self, dial: HostDial, *to: Any) -> None:
+        """to: the relay's address and port; or a connection of its own. Raises: NotDialled."""
         certificate, door = self._allowed(dial)
         pipe = Pipe(self._took)
         self._pipes.add(pipe)
@@ -85,7 +115,8 @@ class Dialing:
         try:
             async with asyncio.timeout(DIAL_S):
                 await _or_words("the map-server", self._loop.create_connection(lambda: pipe.door, LOOPBACK, door))
-                await self._to_relay(dial, pipe, certificate)
+                await self._to_relay(dial, pipe, certificate, *to)
+            self.dialled += 1
         except TimeoutError:
             raise NotDialled("no answer in time") from None
         finally:
@@ -93,9 +124,11 @@ class Dialing:
             if not pipe.joined:
                 pipe.abort("not dialled")
 
-    async def _to_relay(self, dial: HostDial, pipe: Pipe, certificate: bytes) -> None:
+    async def _to_relay(self, dial: HostDial, pipe: Pipe, certificate: bytes, *to: Any) -> None:
         """Raises: NotDialled."""
-        made = self._loop.create_connection(lambda: pipe.relay, dial.address, dial.port, ssl=self._context, server_hostname="")
+        at = to if len(to) > 1 else (None, None)
+        given = {} if len(to) > 1 else {"sock": to[0]}
+        made = self._loop.create_connection(lambda: pipe.relay, *at, ssl=self._context, server_hostname="", **given)
         await _or_words("the relay", made)
         proof = self._key.prove(dial.ticket, certificate)
         await pipe.greet(certificate, DialOpen(host=self._host, key=self._key.key, ticket=dial.ticket, proof=proof))

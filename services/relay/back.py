@@ -10,24 +10,25 @@ import contextlib
 import logging
 import os
 import socket
-import struct
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, cast
+from dataclasses import dataclass
+from typing import Any, Final
 
 from libs.config import Relay
 from libs.events import Event, HostDial, HostDialReply, HostId, MapName, Reply
-from libs.link.dialled import OVER, chunk
-from libs.link.frames import BadFrame, first, frame
+from libs.events.orders import NO_PORT
+from libs.link.frames import frame
 from libs.link.keys import passing_identity
-from libs.link.messages import DIAL_GREETS, GREETING_BYTES_MAX, DialAccepted, DialOpen, DialRefused
+from libs.link.messages import DialAccepted, DialComes
 from libs.link.peer import split, words
 from libs.link.tickets import NONCE_BYTES, BadTicket
 from services.relay import wire
 from services.relay.connections import ServerSide
+from services.relay.dialled import Dialled, Greeting, rtt_ms
 from services.relay.effects import Dial
 from services.relay.expecting import Expected, Expecting, GivenUp, told
-from services.relay.ways import host_of
+from services.relay.ways import Closed, host_of
 
 GREETING_S: Final = 2.0
 """For the handshake and the greeting, together."""
@@ -35,10 +36,14 @@ GREETING_MAX: Final = 1_024
 GREETING_PER_ADDRESS: Final = 16
 """Beyond the dials that are waited for: all of these may rightly come from one household at once."""
 BACKLOG: Final = 1_024
+DIRECT_SHARE: Final = 0.6
+"""Of connect_timeout_ms, for a host's own port; then the host is asked to come, within what is left."""
+CONNECT_S: Final = 0.3
+"""Of that, for TCP: a router that forwards nothing says nothing."""
+OUR_OWN: Final = ""
+"""In place of a household: a connection that we made."""
 ACCEPT_AGAIN_S: Final = 0.1
 """When the machine has no more sockets."""
-_TCP_INFO_RTT: Final = 68
-"""Where `tcpi_rtt`, us, stands in struct tcp_info (linux/tcp.h)."""
 _LOG = logging.getLogger(__name__)
 Arrived = asyncio.Future[tuple[asyncio.Transport, float | None]]
 """An admitted agent's connection, and its round trip as the kernel knows it, ms."""
@@ -51,6 +56,18 @@ class NotReached(Exception):
     """Why, in words."""
 
 
+class Unanswered(Exception):
+    """A port that a host named is closed; the host itself may come all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """rtt_ms: of the connection, as the kernel knows it; None: unknown. direct: at the host's own port."""
+
+    rtt_ms: float | None
+    direct: bool
+
+
 class DialBack:
     """ask: a host, over the bus; None: nobody answers. now_ms: Unix ms. port: where it listens, once started."""
 
@@ -60,6 +77,7 @@ class DialBack:
         self._certificate = certificate.hex()
         self._expecting: Expecting[Arrived] = Expecting(settings.name, certificate)
         self._socket: socket.socket | None = None
+        self._closed = Closed()
         self._greeting: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
@@ -95,19 +113,30 @@ class DialBack:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def reach(self, server: ServerSide, dial: Dial) -> float | None:
-        """Makes the host's connection the server's. Returns its round trip as the kernel knows it, ms; None: unknown.
+    async def reach(self, server: ServerSide, dial: Dial) -> Reached:
+        """Makes the host's connection the server's: ours to the port it has open, where there is one, else its own to us.
 
         Raises:
             NotReached: and why.
         """
-        host, name = host_of(dial.server), dial.server.partition("/")[2]
-        if host is None or self._socket is None:
-            raise NotReached("no host can dial this relay" if host is not None else "it is no host")
+        if dial.address and not self._closed.has(dial.address, dial.port, self._now_ms()):
+            try:
+                async with asyncio.timeout(DIRECT_SHARE * self._settings.connect_timeout_ms / 1000):
+                    return Reached(await self._joined(server, dial, direct=True), direct=True)
+            except (Unanswered, TimeoutError) as error:
+                _LOG.info("%s is not reached at its port: %s", dial.server, error or "not in time")
+                self._closed.add(dial.address, dial.port, self._now_ms())
+        return Reached(await self._joined(server, dial, direct=False), direct=False)
+
+    async def _joined(self, server: ServerSide, dial: Dial, *, direct: bool) -> float | None:
+        """Its round trip as the kernel knows it, ms; None: unknown."""
+        host = host_of(dial.server)
+        if host is None:
+            raise NotReached("it is no host")
         arrived: Arrived = asyncio.get_running_loop().create_future()
         expected = self._expecting.expect(host, dial.key, os.urandom(NONCE_BYTES), arrived, self._now_ms())
         try:
-            transport, rtt = await self._called(expected, host, MapName(name), arrived)
+            transport, rtt = await (self._let_in(expected, dial) if direct else self._called(expected, dial))
         except BaseException:
             if arrived.done() and not arrived.cancelled():
                 arrived.result()[0].abort()
@@ -121,35 +150,64 @@ class DialBack:
         server.connection_made(Dialled(transport))
         return rtt
 
-    async def _called(
-        self, expected: Expected[Arrived], host: HostId, name: MapName, arrived: Arrived
-    ) -> tuple[asyncio.Transport, float | None]:
+    async def _called(self, expected: Expected[Arrived], dial: Dial) -> tuple[asyncio.Transport, float | None]:
         """The agent says at once why it does not come; that it does, its connection says first."""
-        address, port = self._address()
+        asking = asyncio.ensure_future(self._asked(expected, dial, *self._address()))
+        try:
+            both: set[asyncio.Future[Any]] = {asking, expected.who}
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if not expected.who.done():
+                asking.result()
+            return await expected.who
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    async def _let_in(self, expected: Expected[Arrived], dial: Dial) -> tuple[asyncio.Transport, float | None]:
+        """At its own port the agent knows us by the ticket that it was told of; from then on it is as if it had come.
+
+        Raises:
+            Unanswered: nobody there.
+        """
+        loop = asyncio.get_running_loop()
+        family = socket.AF_INET6 if ":" in dial.address else socket.AF_INET
+        with contextlib.ExitStack() as until_ours:
+            connection = socket.socket(family, socket.SOCK_STREAM)
+            until_ours.callback(connection.close)
+            connection.setblocking(False)
+            asking = asyncio.ensure_future(self._asked(expected, dial, "", 0))
+            try:
+                async with asyncio.timeout(CONNECT_S):
+                    await loop.sock_connect(connection, (dial.address, dial.port))
+                await asking
+                await loop.sock_sendall(connection, frame(DialComes(ticket=expected.ticket)))
+            except OSError as error:
+                raise Unanswered(words(error)) from None
+            finally:
+                asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
+            until_ours.pop_all()
+        self._start(self._take_in(connection, OUR_OWN))
+        return await expected.who
+
+    async def _asked(self, expected: Expected[Arrived], dial: Dial, address: str, port: int) -> None:
+        """Returns when the agent does what it was asked for. Raises: NotReached, Unanswered."""
         request = HostDial(
-            host=host,
+            host=HostId(expected.host),
             relay=self._settings.name,
             address=address,
             port=port,
             ticket=expected.ticket,
-            map=name,
+            map=MapName(dial.server.partition("/")[2]),
             certificate=self._certificate,
         )
-        timeout_s = self._settings.connect_timeout_ms / 1000
-        asking = asyncio.ensure_future(self._ask(request, timeout_s))
-        try:
-            both: set[asyncio.Future[Any]] = {asking, arrived}
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            if not arrived.done():
-                reply = asking.result()
-                if not isinstance(reply, HostDialReply):
-                    raise NotReached("the host does not answer")
-                if not reply.ok:
-                    raise NotReached(f"the host: {told(reply.reason)}")
-            return await arrived
-        finally:
-            asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
+        reply = await self._ask(request, self._settings.connect_timeout_ms / 1000)
+        if not isinstance(reply, HostDialReply):
+            raise NotReached("the host does not answer")
+        if reply.reason == NO_PORT:
+            raise Unanswered(NO_PORT)
+        if not reply.ok:
+            raise NotReached(f"the host: {told(reply.reason)}")
 
     def _address(self) -> tuple[str, int]:
         """As hosts reach us."""
@@ -205,84 +263,3 @@ class DialBack:
             return
         greeting.transport.write(frame(DialAccepted()))
         expected.who.set_result((greeting.transport, rtt_ms(taken)))
-
-
-class Greeting(asyncio.Protocol):
-    """An agent until it is admitted. hello: what it says first."""
-
-    def __init__(self) -> None:
-        self.hello: asyncio.Future[DialOpen] = asyncio.get_running_loop().create_future()
-        self.transport: asyncio.Transport | None = None
-        self._begun = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        """It waits for our answer: whoever goes on talking is none of ours."""
-        self._begun += data
-        try:
-            found = first(DIAL_GREETS, self._begun, GREETING_BYTES_MAX)
-        except BadFrame as error:
-            self._fail(str(error))
-            return
-        if self.hello.done() or (found is not None and found[1]):
-            self._fail("it talks before it is answered")
-        elif found is not None:
-            self.hello.set_result(found[0])
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it ended
-        self._fail("it left")
-
-    def refuse(self, why: str) -> None:
-        _LOG.info("a host's dial is refused: %s", why)
-        if self.transport is not None:
-            self.transport.write(frame(DialRefused(why=why[:256])))
-            self.transport.close()
-
-    def abort(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
-
-    def _fail(self, why: str) -> None:
-        if not self.hello.done():
-            self.hello.set_exception(ConnectionAbortedError(why))
-            self.hello.exception()  # nobody may be waiting any more
-        self.abort()
-
-
-class Dialled(asyncio.Transport):
-    """An agent's connection as a `ServerSide` uses it: what the player says goes in chunks, his end is a chunk as well."""
-
-    def __init__(self, to: asyncio.Transport) -> None:
-        super().__init__()
-        self._to = to
-
-    def write(self, data: Any) -> None:
-        self._to.write(chunk(data))
-
-    def write_eof(self) -> None:
-        self._to.write(OVER)
-
-    def is_closing(self) -> bool:
-        return self._to.is_closing()
-
-    def abort(self) -> None:
-        self._to.abort()
-
-    def pause_reading(self) -> None:
-        self._to.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._to.resume_reading()
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        self._to.set_write_buffer_limits(high, low)
-
-
-def rtt_ms(connection: socket.socket) -> float | None:
-    """The kernel's smoothed round trip of a connection: the other end cannot make it shorter than the way. Linux alone."""
-    with contextlib.suppress(OSError, AttributeError, struct.error):
-        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_RTT + 4)
-        return float(struct.unpack_from("=I", info, _TCP_INFO_RTT)[0]) / 1000 or None
-    return None

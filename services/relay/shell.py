@@ -192,14 +192,14 @@ class RelayShell:
             if self._back is None:
                 raise NotReached("no host can dial this relay")
             async with asyncio.timeout(self.settings.connect_timeout_ms / 1000):
-                rtt_ms = await self._back.reach(server, dial)
+                reached = await self._back.reach(server, dial)
         except (TimeoutError, NotReached) as error:
             self.counts.dials_failed += 1
             server.lost(str(error) or "the host did not come in time")
             return
         self.counts.dialled += 1
-        if rtt_ms is not None:
-            self._on_rtt(dial, rtt_ms)
+        if reached.rtt_ms is not None:
+            self._on_rtt(dial if reached.direct else Dial(dial.switch, dial.server, "", 0), reached.rtt_ms)
         self.run_session(client, client.session.on_server_open, dial.switch)
 
     def _hang_up(self, client: ClientSide, *, orderly: bool) -> None:
