@@ -1,4 +1,4 @@
-"""Which dials of hosts this relay waits for, and whether one that comes is one of them. Pure (docs/adr/0023).
+"""Which dials of hosts this relay waits for, and whether one that comes is one of them (docs/adr/0023).
 
 In: players to be brought to a host's map-server; `DialOpen`. Out: tickets for host.dial; who was waited for, or why not.
 Tickets are signed by this relay process alone: those of another, or of before its start, are nobody's. What waits is bounded by

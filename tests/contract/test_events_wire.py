@@ -73,7 +73,8 @@ GROWN = {
 }
 """What bodies say beyond the design's list (`all may grow`), and events it names without listing their keys."""
 OPTIONAL = {
-    "host.metrics": "cpu_ghz cpu_cores free_ram_mb net_mbps latency_ms jitter_ms packet_rate region_rtt_ms bundle link run dials",
+    "host.metrics": "cpu_ghz cpu_cores free_ram_mb net_mbps latency_ms jitter_ms packet_rate region_rtt_ms bundle link "
+    "run dials",
     "map.assign": "cooling",
     "host.order": "link score notes regions heard",
     "host.check": "rounds",
