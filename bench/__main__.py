@@ -13,6 +13,7 @@ import uvloop
 from bench.beating import beating, carrying
 from bench.bridging import bridging
 from bench.choosing import choosing
+from bench.dialling import dialling
 from bench.entering import entering
 from bench.failing import failing
 from bench.figures import Figure
@@ -37,6 +38,7 @@ BENCHES: dict[str, Measure] = {
     "relay": relaying,
     "bridge": bridging,
     "link": linking,
+    "dialback": dialling,
 }
 """A new bench goes here."""
 

@@ -7,16 +7,19 @@ import asyncio
 import contextlib
 import selectors
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 from bench import place
-from libs.link.messages import Arrived, BridgeHello, Message, RelaySays, Serve
+from bench.dial_end import HOST, MAP
+from libs.link.messages import Arrived, BridgeHello, Entered, Message, RelaySays, Serve
 from libs.link.peer import Peer, serve
 from libs.rathena.client import AcceptEnter, AccountIdAck, Enter, InventoryExpansion
 from libs.rathena.values import Cell
@@ -28,6 +31,7 @@ WELCOME = (
 LOADED = b"\x7d\x00"
 TIMEOUT_S = 30.0
 BUFFER_BYTES = 1 << 20
+AGAIN_S = 0.1
 Pair = tuple[socket.socket, socket.socket]
 """A client's socket and its server's."""
 
@@ -70,10 +74,10 @@ def take(connection: socket.socket, size: int) -> None:
 
 
 class _Bridge:
-    """Serves every player from the one server there is."""
+    """Serves every player from the one server there is. key: of the agent process that has to bring them there."""
 
-    def __init__(self, server_port: int) -> None:
-        self._server_port = server_port
+    def __init__(self, server_port: int, key: str = "") -> None:
+        self._server_port, self._key = server_port, key
         self._peer: Peer[Any] | None = None
 
     def on_peer(self, peer: Peer[Any]) -> "_Bridge":
@@ -82,15 +86,22 @@ class _Bridge:
         return self
 
     def on_message(self, message: Message) -> None:
-        if isinstance(message, Arrived) and self._peer is not None:
+        if isinstance(message, Entered) and not message.ok:  # its relay or agent has just been started
+            asyncio.get_running_loop().call_later(AGAIN_S, self._serve, message.conn, message.switch + 1)
+        elif isinstance(message, Arrived):
+            self._serve(message.conn, 1)
+
+    def _serve(self, conn: int, switch: int) -> None:
+        if self._peer is not None:
             self._peer.say(
                 Serve(
-                    conn=message.conn,
-                    switch=1,
-                    server="core",
+                    conn=conn,
+                    switch=switch,
+                    server=f"{HOST}/{MAP}" if self._key else "core",
                     tenure=0,
-                    address="127.0.0.1",
-                    port=self._server_port,
+                    address="" if self._key else "127.0.0.1",
+                    port=0 if self._key else self._server_port,
+                    key=self._key,
                     enter=ENTER,
                     login_id1=1,
                     login_id2=2,
@@ -125,6 +136,7 @@ async def relay() -> AsyncIterator[Crossing]:
         port = _free_port()
         told = {
             "KAFRA__RELAY__LISTEN": f"127.0.0.1:{port}",
+            "KAFRA__RELAY__HOSTS": "",
             "KAFRA__RELAY__BRIDGE": f"127.0.0.1:{listening.port}",
             "KAFRA__RELAY__MAX_CONNECTIONS_PER_ADDRESS": "5000",
         }
@@ -133,6 +145,29 @@ async def relay() -> AsyncIterator[Crossing]:
                 yield Crossing(port, server, process, enters=True)
         finally:
             await listening.close()
+
+
+@contextlib.asynccontextmanager
+async def dialled() -> AsyncIterator[Crossing]:
+    """A relay in its own process, an agent in another that dials it for everybody, and a bus by which it is asked."""
+    async with contextlib.AsyncExitStack() as ends:
+        url = await ends.enter_async_context(place.server())
+        server = ends.enter_context(_listening())
+        file = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="kafra-bench-"))) / "key"
+        argv = ("bench.dial_end", url, str(server.getsockname()[1]), str(file))
+        await ends.enter_async_context(place.process("agent", *argv, url=url))
+        bridge = _Bridge(server.getsockname()[1], await asyncio.to_thread(file.read_text, encoding="ascii"))
+        listening = await serve("127.0.0.1:0", None, RelaySays, bridge.on_peer)
+        ends.push_async_callback(listening.close)
+        port = _free_port()
+        told = {
+            "KAFRA__RELAY__LISTEN": f"127.0.0.1:{port}",
+            "KAFRA__RELAY__HOSTS": f"127.0.0.1:{_free_port()}",
+            "KAFRA__RELAY__BRIDGE": f"127.0.0.1:{listening.port}",
+            "KAFRA__RELAY__MAX_CONNECTIONS_PER_ADDRESS": "5000",
+        }
+        process = await ends.enter_async_context(place.process("relay", "services.relay", url=url, more=told))
+        yield Crossing(port, server, process, enters=True)
 
 
 @contextlib.asynccontextmanager

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -190,10 +191,22 @@ async def chaos(scale: Scale) -> list[Proof]:
 
 async def speed(scale: Scale) -> list[Proof]:
     """Every figure of `make bench` that has a target."""
-    argv = ("-m", "bench", *(["--quick"] if scale.quick else []), *(word for name in WITH_TARGETS for word in ("--only", name)))
+    return await _figures(scale, WITH_TARGETS, "speed beside the bare NATS pipeline")
+
+
+async def dialback(scale: Scale) -> list[Proof]:
+    """Players on hosts that accept no connection, and what they wait for beside those on an open port."""
+    what = "players on a host that dials, behind a router that lets nothing in"
+    paths = ("tests/rathena/test_dial_net.py", "tests/rathena/test_realm_dial.py")
+    passed = [await _tests(scale, what, "they play, refused tickets are told", path) for path in paths]
+    return [*passed, *await _figures(scale, ("dialback",), "dial back beside an open port")]
+
+
+async def _figures(scale: Scale, names: Sequence[str], what: str) -> list[Proof]:
+    argv = ("-m", "bench", *(["--quick"] if scale.quick else []), *(word for name in names for word in ("--only", name)))
     ended = await command(sys.executable, *argv, timeout_s=HOUR_S)
     if ended.code:
-        return [Proof("speed beside the bare NATS pipeline", "see make bench", f"exit code {ended.code}", False, ended.tail)]
+        return [Proof(what, "see make bench", f"exit code {ended.code}", False, ended.tail)]
     return [
         Proof(
             figure["what"],
@@ -265,6 +278,7 @@ ROWS: tuple[Row, ...] = (
     Row("links", "hosts' links", links),
     Row("agent", "real agents", agents),
     Row("soak", "a soaked agent", soak),
+    Row("dialback", "hosts that dial", dialback),
     Row("bridge", "bridge and relay kills", bridge_kills),
     Row("door", "hosts judged at the door", door),
     Row("false-deaths", "false deaths", false_deaths),

@@ -38,6 +38,11 @@ Whole = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False), AfterValidator(lambda value: value + 0.0)]  # no -0.0
 Text = Annotated[str, Field(strict=True)]
 Address = Annotated[str, Field(strict=True, pattern=ADDRESS_PATTERN), AfterValidator(_port_in_range)]
+AddressOrNone = Annotated[
+    str,
+    Field(strict=True, pattern=rf"^$|{ADDRESS_PATTERN}"),
+    AfterValidator(lambda text: _port_in_range(text) if text else text),
+]
 Patterns = tuple[Annotated[str, Field(strict=True, pattern=MAP_PATTERN)], ...]
 RegionName = Annotated[str, Field(strict=True, pattern=REGION_PATTERN)]
 
@@ -55,6 +60,11 @@ def patterns(*names: str) -> Any:
 def address(default: str) -> Any:
     """A field with a "host:port"."""
     return Field(default=default, description=ADDRESS_ALLOWED)
+
+
+def address_or_none(default: str) -> Any:
+    """A field with a "host:port", or none."""
+    return Field(default=default, description=f'{ADDRESS_ALLOWED}, or ""')
 
 
 def path_of(what: str) -> Any:

@@ -16,6 +16,7 @@ from libs.config.fields import (
     NATS_PATTERN,
     REGION_PATTERN,
     Address,
+    AddressOrNone,
     Flag,
     Group,
     Number,
@@ -23,6 +24,7 @@ from libs.config.fields import (
     Text,
     Whole,
     address,
+    address_or_none,
     between,
     path_of,
     patterns,
@@ -214,6 +216,8 @@ class Relay(Group):
     region: Text = Field(default="", pattern=rf"^$|{REGION_PATTERN}", description='the name of a region, or ""')
     listen: Address = address("0.0.0.0:5120")
     public: Address = address("127.0.0.1:5120")
+    hosts: AddressOrNone = address_or_none("0.0.0.0:5125")
+    hosts_public: AddressOrNone = address_or_none("")
     bridge: Address = address("127.0.0.1:6126")
     tls: Text = path_of("a directory with ca.pem, cert.pem and key.pem")
     max_connections: Whole = between(1, 100000, 2000)

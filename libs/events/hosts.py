@@ -60,7 +60,7 @@ class HostMetrics(Event, frozen=True, kw_only=True):
     account_id: the player's account the host is bound to.
     at_ms: the agent's own clock, Unix ms; nothing is decided on it.
     seq: heartbeat number of this agent process.
-    address: where map-servers listen, null while unknown.
+    address: where relays reach this host, null while unknown.
     port: of the same, TCP.
     region: the relay region the agent counts itself to.
     cpu_ghz: clock, GHz.
@@ -77,6 +77,7 @@ class HostMetrics(Event, frozen=True, kw_only=True):
     leaving: true on an orderly goodbye.
     link: its link to the bridge, null while it needs none.
     run: drawn anew by each agent process, null where it draws none; tells whose heartbeat this is of several.
+    dials: it answers host.dial, so that players reach it without an address.
     """
 
     host: HostId
@@ -100,6 +101,7 @@ class HostMetrics(Event, frozen=True, kw_only=True):
     leaving: bool
     link: LinkReport | None = None
     run: Run | None = None
+    dials: bool = False
 
 
 class HostSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -71,7 +71,7 @@ class OpsAlert(Event, frozen=True, kw_only=True):
     about: the host or map concerned.
     at_ms: Unix ms.
     what: one of a few words: host_down, mass_death, blacklisted, players_held, flooding, doubled, account, removed,
-        link_refused, bundle_refused.
+        link_refused, dial_refused, bundle_refused.
     detail: a sentence.
     by: which process says so.
     """

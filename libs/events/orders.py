@@ -146,6 +146,10 @@ class HostCheck(Event, frozen=True, kw_only=True):
     rounds: Annotated[int, Meta(ge=1, le=5_000_000)] = 1
 
 
+NO_PORT = "no port is open here"
+"""The reason of a host that was told that a relay comes to its port, and has none."""
+
+
 class HostDialReply(Reply, frozen=True, kw_only=True):
     """ok, or the reason why not."""
 
@@ -155,13 +159,15 @@ class HostDialReply(Reply, frozen=True, kw_only=True):
 
 @declare("host.dial", token="host", stream=None, said_by="relay (request)", heard_by="that agent", reply=HostDialReply)
 class HostDial(Event, frozen=True, kw_only=True):
-    """Open one connection from the host to a relay, for one player.
+    """One connection between the host and a relay, for one player.
 
     host: who shall dial.
     relay: the relay's name.
-    address: where it listens.
+    address: where it listens for hosts; empty: it comes to the host's own port itself.
     port: TCP.
     ticket: one-time, signed.
+    map: whose map-server the player is for.
+    certificate: SHA-256 of the one the relay shows, hex; without one nobody dials.
     """
 
     host: HostId
@@ -169,3 +175,5 @@ class HostDial(Event, frozen=True, kw_only=True):
     address: Annotated[str, Meta(max_length=255)]
     port: Port
     ticket: Annotated[str, Meta(max_length=2048)]
+    map: MapName | None = None
+    certificate: Annotated[str, Meta(max_length=64)] = ""

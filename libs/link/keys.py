@@ -4,8 +4,10 @@ Two directories: the registry's with tickets.key and bridge.pem, of which the ag
 tickets.pub, cert.pem and key.pem. `kafra up` makes both.
 """
 
+import asyncio
 import hashlib
 import ssl
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -91,8 +93,13 @@ def fingerprint(der: bytes) -> bytes:
     return hashlib.sha256(der).digest()
 
 
+def shown_by(transport: asyncio.BaseTransport) -> bytes:
+    """SHA-256 of the certificate that the other end of a TLS connection shows."""
+    return fingerprint(transport.get_extra_info("ssl_object").getpeercert(binary_form=True) or b"")
+
+
 def taking_context(directory: Path) -> ssl.SSLContext:
-    """TLS for the bridge's `hosts` listener: agents show no certificate, their tickets name their keys. Raises: BadIdentity."""
+    """TLS for a listener that hosts come to: agents show no certificate, their tickets name their keys. Raises: BadIdentity."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.num_tickets = 0  # a link is resumed by its own secret
@@ -103,8 +110,21 @@ def taking_context(directory: Path) -> ssl.SSLContext:
     return context
 
 
+def passing_identity() -> tuple[ssl.SSLContext, bytes]:
+    """TLS for a listener of a process that tells everybody its certificate's SHA-256 itself: made now, and gone with it.
+
+    Raises:
+        OSError: there is no room for a temporary file.
+    """
+    from libs.link.certifying import make_authority  # only who certifies pays for X.509
+
+    with tempfile.TemporaryDirectory(prefix="kafra-") as directory:
+        made = make_authority(Path(directory), (HOSTS,))[HOSTS]
+        return taking_context(made), fingerprint_of(made / CERT_FILE)
+
+
 def linking_context() -> ssl.SSLContext:
-    """TLS for an agent. No authority vouches for the bridge: the agent compares `fingerprint` with what its order says."""
+    """TLS for an agent. No authority vouches for who it meets: it compares `fingerprint` with what its order says."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False

@@ -1,4 +1,4 @@
-"""What bridge and relay say to each other over their own connection (docs/adr/0011). Pure: structs and their bytes.
+"""What bridge, relays and agents say to each other over connections of their own (docs/adr/0011). Pure: structs, their bytes.
 
 It does not go through NATS, so that players play on when NATS is away (DESIGN D5). One frame is a u32 length, big endian, and a
 MessagePack map with the message's name under `type`. Both ends know a client connection by the relay's number for it, `conn`,
@@ -153,10 +153,12 @@ class BridgeHello(Message, frozen=True, kw_only=True, tag="bridge.hello"):
 class Serve(Message, frozen=True, kw_only=True, tag="serve"):
     """Connect this client to that server.
 
-    switch: larger than any before for this conn. server, tenure: kept for `Placed`. address, port: where it listens; address
-    empty: the host has to dial (host.dial). enter: the 0436 to say, with the ids made for this server. login_id1, login_id2:
-    the real ones, for `Placed`. resume: the client is in the game already; the entry is swallowed and a map change sent.
-    map, x, y: where the player will be. base_level, job_level, zeny: as last saved, resynced after a resume; null: leave them.
+    switch: larger than any before for this conn. server, tenure: kept for `Placed`. address, port: where it listens. key: of
+    the agent process whose link this map-server is on, hex: the way is a dial (docs/adr/0023), and address, port are where that
+    agent takes relays, empty for nowhere; empty: a map-server of ours. enter: the 0436 to say, with the ids made for this
+    server. login_id1, login_id2: the real ones, for `Placed`. resume: the client is in the game already; the entry is swallowed
+    and a map change sent. map, x, y: where the player will be. base_level, job_level, zeny: as last saved, resynced after a
+    resume; null: leave them.
     """
 
     conn: Conn
@@ -175,6 +177,7 @@ class Serve(Message, frozen=True, kw_only=True, tag="serve"):
     base_level: Id32 | None = None
     job_level: Id32 | None = None
     zeny: Id32 | None = None
+    key: Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")] = ""
 
 
 class Hold(Message, frozen=True, kw_only=True, tag="hold"):
@@ -242,6 +245,34 @@ class LinkRefused(Message, frozen=True, kw_only=True, tag="link.refused"):
     why: Annotated[str, Meta(max_length=256)]
 
 
+# -- a dialled connection says (docs/adr/0023) --------------------------------------------------------------------------------
+
+
+class DialComes(Message, frozen=True, kw_only=True, tag="dial.comes"):
+    """A relay that comes to a host's own port says, before anything is encrypted: for this ticket of host.dial."""
+
+    ticket: Annotated[str, Meta(max_length=2048)]
+
+
+class DialOpen(Message, frozen=True, kw_only=True, tag="dial.open"):
+    """The agent's first word to the relay, under TLS. As `LinkOpen`; the ticket is that of host.dial."""
+
+    host: HostToken
+    key: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+    ticket: Annotated[str, Meta(max_length=2048)]
+    proof: Annotated[bytes, Meta(max_length=64)]
+
+
+class DialAccepted(Message, frozen=True, kw_only=True, tag="dial.accepted"):
+    """From here on the connection is the player's (libs/link/dialled.py)."""
+
+
+class DialRefused(Message, frozen=True, kw_only=True, tag="dial.refused"):
+    """why: in a few words. The connection ends."""
+
+    why: Annotated[str, Meta(max_length=256)]
+
+
 RelaySays = RelayHello | Arrived | Entered | Loaded | Walked | Leaving | ServerLost | Held | Closed
 BridgeSays = BridgeHello | Serve | Hold | Refuse
 LAB_GREETS: Final = msgspec.msgpack.Decoder(LinkHello)
@@ -250,4 +281,7 @@ BRIDGE_GREETS: Final[msgspec.msgpack.Decoder[LinkAccepted | LinkResumed | LinkRe
     LinkAccepted | LinkResumed | LinkRefused
 )
 """A host's link: one frame from either end; records follow (libs/link/session.py)."""
+DIAL_COMES: Final = msgspec.msgpack.Decoder(DialComes)
+DIAL_GREETS: Final = msgspec.msgpack.Decoder(DialOpen)
+DIAL_ANSWERS: Final[msgspec.msgpack.Decoder[DialAccepted | DialRefused]] = msgspec.msgpack.Decoder(DialAccepted | DialRefused)
 GREETING_BYTES_MAX: Final = 4096

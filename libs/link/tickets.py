@@ -1,9 +1,9 @@
 """One-time tickets: who may link a host to the bridge, or dial a relay for a player (DESIGN section 7). Pure.
 
 A ticket names the host, the purpose and the key of the one process that may use it, and holds for `LIFE_MS`. In: its fields
-and the operator's signing key. Out: text for `Link.ticket` and `HostDial.ticket`. Who presents it proves with `prove` that
-it has the key; who takes it asks `verify` and `proven`, then spends the nonce: a ticket counts once
-(services/bridge/nonces.py).
+and the signing key: the registry's for links, the relay's own for dials. Out: text for `Link.ticket` and `HostDial.ticket`. Who
+presents it proves with `prove` that it has the key; who takes it asks `verify` and `proven`, then spends the nonce: a ticket
+counts once (nonces.py).
 """
 
 import base64

@@ -86,6 +86,7 @@ class Agent:
         *,
         leaving: bool = False,
         link: LinkReport | None = None,
+        dials: bool = False,
     ) -> HostMetrics:
         """The next heartbeat."""
         self._seq += 1
@@ -112,6 +113,7 @@ class Agent:
             leaving=leaving,
             link=link,
             run=self._run,
+            dials=dials,
         )
 
     def answer(self, check: HostCheck) -> HostCheckReply:

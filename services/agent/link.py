@@ -58,7 +58,7 @@ class AgentLink:
     async def open(self, name: MapName, address: str = "", port: int = 0) -> int:
         """The port on loopback at which the map-server of this map finds its char-server; a new one for a map that is open.
 
-        address, port: where it takes players, IPv4; none: not directly.
+        address, port: where this agent takes relays for it, IPv4 (settings `address`, `port`); none: it dials (dialing.py).
 
         Raises:
             OSError: no port can be had.
@@ -88,6 +88,12 @@ class AgentLink:
     def linked(self) -> bool:
         """There is a session; its connection may be interrupted."""
         return self._session is not None
+
+    # -- for dials --------------------------------------------------------------------------------------------------------
+
+    def prove(self, ticket: str, certificate: bytes) -> bytes:
+        """That this process has `key`."""
+        return prove(self._key, ticket, certificate)
 
     # -- for the heartbeat ------------------------------------------------------------------------------------------------
 

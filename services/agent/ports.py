@@ -3,7 +3,19 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from libs.events import HostId, HostSpeed, HostSpeedReply, Link, LinkReport, MapName, MapReport, OrderedMap, Region
+from libs.events import (
+    HostDial,
+    HostDialReply,
+    HostId,
+    HostSpeed,
+    HostSpeedReply,
+    Link,
+    LinkReport,
+    MapName,
+    MapReport,
+    OrderedMap,
+    Region,
+)
 from services.agent.core import Measured
 
 
@@ -49,6 +61,29 @@ class BridgeLink(Protocol):
 
     def offer(self, link: Link) -> None:
         """An order had a ticket."""
+
+
+class Doors(Protocol):
+    """Which map-servers of this machine take players, and where."""
+
+    def port_of(self, map: MapName) -> int | None:  # noqa: A002 - as the wire calls it
+        """On loopback; None: there is none that is ready."""
+
+
+class ProcessKey(Protocol):
+    """The key of this agent process, which tickets are for; its link has it."""
+
+    key: str
+
+    def prove(self, ticket: str, certificate: bytes) -> bytes:
+        """That we have it; certificate: SHA-256 of that of who is told."""
+
+
+class Dials(Protocol):
+    """Brings players here (dialing.py)."""
+
+    async def answer(self, dial: HostDial) -> HostDialReply:
+        """Returns when the connection stands, or why not."""
 
 
 class MapServers(Protocol):

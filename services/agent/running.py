@@ -22,6 +22,7 @@ from services.agent.bundle_keeper import Keeper
 from services.agent.bundle_store import Store, default_root
 from services.agent.bundle_supply import Supply
 from services.agent.core import Agent, Identity, Measured
+from services.agent.dialing import Dialing, Limits
 from services.agent.hosting import Hosting, default_directory
 from services.agent.machine import RealMachine
 from services.agent.ports import MapServers, Metrics
@@ -127,6 +128,8 @@ async def _host(settings: AgentSettings, seen: Seen) -> int:
         await _first_of(shell.run(stopped), vigil.run(), seen.watch(), *parts.beside())
     finally:
         await bus.close()
+        if parts.dialing is not None:
+            await parts.dialing.close()
     _LOG.info("ended")
     return EXIT_DONE
 
@@ -158,18 +161,21 @@ async def connect_patiently(settings: AgentSettings, rng: random.Random) -> Nats
 
 @dataclass(frozen=True)
 class _Parts:
-    """hosting: what runs maps in truth, None on a made-up machine. keeper: of the operator's bundle, where the player was told
-    of one."""
+    """hosting: runs maps in truth, None on a made-up machine. dialing: brings it players. keeper: of the operator's bundle,
+    where the player was told of one."""
 
     metrics: Metrics
     servers: MapServers
     hosting: Hosting | None = None
+    dialing: Dialing | None = None
     keeper: Keeper | None = None
 
     def shell(self, agent: Agent, bus: NatsBus, clock: Clock, paused: Callable[[], bool]) -> AgentShell:
         link = self.hosting.link if self.hosting is not None else None
         look: Callable[[], None] = self.keeper.look if self.keeper is not None else lambda: None
-        shell = AgentShell(agent, bus, self.metrics, self.servers, clock, link, look, paused)
+        shell = AgentShell(
+            agent, bus, self.metrics, self.servers, clock, link, dials=self.dialing, on_other_bundle=look, paused=paused
+        )
         if self.hosting is not None:
             self.hosting.on_need, self.hosting.on_trouble = shell.beat_soon, look
         return shell
@@ -211,7 +217,10 @@ async def _parts(settings: AgentSettings, host: HostId, clock: Clock, rng: rando
     refused = lambda: keeper.refused if keeper is not None else None  # noqa: E731
     machine = RealMachine(settings.address, settings.port, clock, rng, lambda: hosting.version, refused)
     await machine.measure_clock()
-    return _Parts(machine, hosting, hosting, keeper)
+    dialing = Dialing(host, hosting.link, hosting, Limits(settings.players_max, settings.mbps_max))
+    if settings.address is not None:
+        await dialing.listen(settings.port)
+    return _Parts(machine, hosting, hosting, dialing, keeper)
 
 
 async def _first_of(*work: Coroutine[Any, Any, None]) -> None:

@@ -29,10 +29,11 @@ TEXT_MAX = 1024
 class AgentSettings:
     """url: of NATS, several with commas. seed: path of the host's nkey seed or other credentials, None for a server without
     authorization. ca: path of the authority whose certificates to believe, None for the system's. account_id: the player's
-    account. region: the relay region it stands in. address, port: where its map-servers listen. simulate: a made-up machine
-    with made-up map-servers. bundle_url, bundle_key: where the operator's bundle is, and his public key. bundle_store: where
-    bundles are kept, maps_dir: where map-servers are run and log; None for the usual place. quiet, cpu_ceiling (percent, 0 for
-    none), ram_floor_mb (0 for none): when it pauses (pausing.py). status_port: of the page on 127.0.0.1, 0 for any."""
+    account. region: the relay region it stands in. address, port: where relays may come for its players; None: it dials them.
+    players_max: players here at once. mbps_max: Mbit/s of all of them together, both ways, 0 for no limit. simulate: a made-up
+    machine with made-up map-servers. bundle_url, bundle_key: where the operator's bundle is, and his public key. bundle_store:
+    where bundles are kept, maps_dir: where map-servers are run and log; None for the usual place. quiet, cpu_ceiling (percent,
+    0 for none), ram_floor_mb (0 for none): when it pauses (pausing.py). status_port: of the page on 127.0.0.1, 0 for any."""
 
     url: str = "nats://127.0.0.1:4222"
     host_id: str | None = None
@@ -42,6 +43,8 @@ class AgentSettings:
     ca: Path | None = None
     address: str | None = None
     port: int = 6121
+    players_max: int = 500
+    mbps_max: int = 0
     simulate: bool = False
     bundle_url: str | None = None
     bundle_key: str | None = None
@@ -106,9 +109,11 @@ KEYS: Final = (
         str,
         lambda text: re.fullmatch(r"[0-9A-Za-z.:-]{1,64}", text) is not None,
         "an address or a name, at most 64 characters, in quotes",
-        "address at which players reach this machine; none: not known",
+        "address of a port your router forwards here; none: none is needed",
     ),
     Key("port", "port", int, lambda n: 0 <= n < 65536, "0 to 65535", "port of the same"),
+    Key("players_max", "players_max", int, lambda n: 0 < n <= 10_000, "1 to 10000", "players here at once; default 500"),
+    Key("mbps_max", "mbps_max", int, lambda n: 0 <= n <= 100_000, "0 to 100000", "Mbit/s of all players; 0: no limit"),
     Key("bundle_url", "bundle_url", str, is_web_url, '"https://HOST/PATH" or http', "where the server's bundle is"),
     Key(
         "bundle_key",

@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from libs.bus.errors import BusError, BusUnavailable
 from libs.bus.port import Bus, Subscription
-from libs.events import HostCheck, HostCheckReply, HostId, HostOrder, HostSpeed, HostSpeedReply, MapName, Region
+from libs.events import HostCheck, HostCheckReply, HostDial, HostId, HostOrder, HostSpeed, HostSpeedReply, MapName, Region
 from libs.events.orders import WRONG_BUNDLE
 from libs.runtime.clock import Clock
 from libs.runtime.loop import unless
 from services.agent.core import Agent
-from services.agent.ports import BridgeLink, MapServers, Metrics
+from services.agent.ports import BridgeLink, Dials, MapServers, Metrics
 
 PING_TIMEOUT_S = 2.0
 PING_S = 1.0
@@ -53,13 +53,15 @@ class AgentShell:
         servers: MapServers,
         clock: Clock,
         link: BridgeLink | None = None,
+        *,
+        dials: Dials | None = None,
         on_other_bundle: Callable[[], None] = lambda: None,
         paused: Callable[[], bool] = lambda: False,
     ) -> None:
         """on_other_bundle(): the server wants maps run with another bundle than this machine's. paused(): the player has the
         machine to himself; heartbeats say `leaving`, and all else goes on (docs/adr/0024)."""
         self._agent, self._bus, self._metrics, self._servers, self._clock = agent, bus, metrics, servers, clock
-        self._link, self._on_other_bundle, self._paused = link, on_other_bundle, paused
+        self._link, self._dials, self._on_other_bundle, self._paused = link, dials, on_other_bundle, paused
         self._news = asyncio.Event()
         self._at_once = False
         self._leaving = False
@@ -109,9 +111,9 @@ class AgentShell:
         now_ms = self._clock.now_ms()
         reports = self._servers.reports(now_ms)
         link = self._link.report if self._link is not None else None
-        self._bus.say(
-            self._agent.metrics(self._metrics.measure(), reports, now_ms, leaving=leaving or self._paused(), link=link)
-        )
+        measured, dials = self._metrics.measure(), self._dials is not None
+        leaving = leaving or self._paused()
+        self._bus.say(self._agent.metrics(measured, reports, now_ms, leaving=leaving, link=link, dials=dials))
 
     def beat_soon(self) -> None:
         """One heartbeat as soon as may be: the connection is there again, or the machine woke."""
@@ -128,6 +130,8 @@ class AgentShell:
             lambda: self._bus.hear(HostOrder, self._on_order, token=self.host),
             lambda: self._bus.answer(HostCheck, self._on_check, token=self.host),
         ]
+        if (dials := self._dials) is not None:
+            openings.append(lambda: self._bus.answer(HostDial, dials.answer, token=self.host))
 
         async def listen() -> bool:
             for open_one in openings:

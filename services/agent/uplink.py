@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from libs.link.frames import BadFrame, first, frame
-from libs.link.keys import fingerprint, linking_context
+from libs.link.keys import linking_context, shown_by
 from libs.link.messages import BRIDGE_GREETS, GREETING_BYTES_MAX, LinkAccepted, LinkOpen, LinkRefused, LinkResume, LinkResumed
 
 CONNECT_TIMEOUT_S: Final = 2.0
@@ -74,8 +74,7 @@ class Uplink(asyncio.Protocol):
 
     def _check(self, certificate: bytes) -> None:
         assert self._transport is not None
-        secured = self._transport.get_extra_info("ssl_object")
-        if fingerprint(secured.getpeercert(binary_form=True) or b"") != certificate:
+        if shown_by(self._transport) != certificate:
             self.abort("it is not the bridge the order names")
             raise NoLink("who answers is not the bridge the order names: its certificate is another")
 

@@ -7,9 +7,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from libs.link.keys import fingerprint_of, verifying_key
 from libs.link.messages import LinkOpen
+from libs.link.nonces import Nonces
 from libs.link.tickets import BadTicket, proven, verify
 from libs.link.tls import CERT_FILE
-from services.bridge.nonces import Nonces
 
 
 @dataclass

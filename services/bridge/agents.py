@@ -69,7 +69,7 @@ class Agents:
             return None
         if (old := self._by_host.get(hello.host)) is not None:
             old.over("the host linked anew")
-        session = HostSession(self, hello.host, secrets.token_hex(16), secrets.token_bytes(32))
+        session = HostSession(self, hello.host, hello.key, secrets.token_hex(16), secrets.token_bytes(32))
         self._by_id[session.id] = self._by_host[hello.host] = session
         wire.write(frame(LinkAccepted(session=session.id, secret=session.secret, window_ms=int(WINDOW_S * 1000))))
         session.attach(wire)

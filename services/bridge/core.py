@@ -21,7 +21,7 @@ from services.bridge.doubt import Doubt
 from services.bridge.effects import Effect
 from services.bridge.ending import Ending
 from services.bridge.mux import Mux
-from services.bridge.nodes import Node
+from services.bridge.nodes import NOWHERE, Node
 from services.bridge.placing import Placing
 from services.bridge.players import Player
 from services.bridge.policy import CHECKED
@@ -208,7 +208,15 @@ class Bridge:
     # -- map-servers ---------------------------------------------------------------------------------------------------
 
     def node_linked(
-        self, link: int, now_ms: int, *, host: HostId | None = None, map_name: str = "", ip: bytes = bytes(4), port: int = 0
+        self,
+        link: int,
+        now_ms: int,
+        *,
+        host: HostId | None = None,
+        map_name: str = "",
+        ip: bytes = NOWHERE,
+        port: int = 0,
+        key: str = "",
     ) -> None:
         """A connection of a map-server: of the VPS, or of a host for one map, authenticated by the shell."""
         self.state.now_ms = now_ms
@@ -216,7 +224,7 @@ class Bridge:
         for old in [node for node in self.state.nodes if host is not None and node.server == server]:
             self.state.cut(old, "the same host linked anew")
             self.node_lost(old.link, now_ms)
-        self.state.nodes.add(Node(link, server, host, ip, port))
+        self.state.nodes.add(Node(link, server, host, ip, port, key))
 
     def node_lost(self, link: int, now_ms: int) -> None:
         self.state.now_ms = now_ms

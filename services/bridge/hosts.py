@@ -12,8 +12,8 @@ from libs.rathena.values import ip_bytes
 from services.bridge.links import Links, NodeLink
 
 HELLO_TIMEOUT_S: Final = 5.0
-OnHost = Callable[[int, str, str, bytes, int], None]
-"""(number, host, map, ip, port): a host's link for one map."""
+OnHost = Callable[[int, str, str, bytes, int, str], None]
+"""(number, host, map, ip, port, key): a host's link for one map. key: of its agent process, empty in labs."""
 
 
 class LabLinks:
@@ -53,7 +53,7 @@ class LabLink(NodeLink):
         self._begun = None
         if self._timer is not None:
             self._timer.cancel()
-        self._labs.on_host(self.number, hello.host, hello.map, ip, hello.port)
+        self._labs.on_host(self.number, hello.host, hello.map, ip, hello.port, "")
         if rest:
             super().data_received(rest)
 

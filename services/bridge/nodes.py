@@ -7,6 +7,8 @@ from libs.events import HostId
 
 CORE = "core"
 FALLBACK = "fallback"
+NOWHERE = bytes(4)
+"""The address of a host that takes no connections."""
 
 
 @dataclass(slots=True, eq=False)
@@ -15,16 +17,18 @@ class Node:
 
     link: the shell's number for the connection; never used twice. server: what relays and logs call it, `core`, `fallback`,
     `vps-<port>` or `<host>/<map>`. host: whose machine; None for the VPS. ip, port: where its players connect to, 4 bytes and
-    TCP port. maps: loaded, without extension. ready: it was told so (2afb). users: players it counts (2afe). claimed: account
-    and character of those it said it has (2aff). turned_away: players in a row who did not get in. doubtful: its link broke and
-    may come back; dropped_ms: when a player's connection to it last ended without a word (doubt.py).
+    TCP port; of a host NOWHERE, if its agent has to dial. key: of the agent process whose link it is on. maps: loaded, without
+    extension. ready: it was told so (2afb). users: players it counts (2afe). claimed: account and character of those it said
+    it has (2aff). turned_away: players in a row who did not get in. doubtful: its link broke and may come back; dropped_ms:
+    when a player's connection to it last ended without a word (doubt.py).
     """
 
     link: int
     server: str
     host: HostId | None
-    ip: bytes = b"\0\0\0\0"
+    ip: bytes = NOWHERE
     port: int = 0
+    key: str = ""
     maps: frozenset[bytes] = frozenset()
     ready: bool = False
     users: int = 0

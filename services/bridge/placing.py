@@ -10,7 +10,7 @@ from libs.rathena.inter_chars import AuthFailed, AuthOk, AuthRequest, Disconnect
 from libs.rathena.structs import CHARACTER, BadStruct, integer, last_point, patched
 from libs.rathena.values import cut
 from services.bridge.ending import LOGGED_IN_ELSEWHERE, NO_ENTRY, Ending
-from services.bridge.nodes import Node
+from services.bridge.nodes import NOWHERE, Node
 from services.bridge.players import Phase, Player
 from services.bridge.saves import SaveGate
 from services.bridge.state import State
@@ -153,8 +153,9 @@ class Placing:
                 switch=player.switch,
                 server=node.server,
                 tenure=player.tenure,
-                address=".".join(map(str, node.ip)),
+                address="" if node.ip == NOWHERE else ".".join(map(str, node.ip)),
                 port=node.port,
+                key=node.key,
                 enter=enter.pack(),
                 login_id1=player.login_id1,
                 login_id2=player.login_id2,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from libs.events import HostId, HostLost, MapCensus, MapEnter, MapLeave, MapMoved, MapName, OpsAlert, Region
 from libs.hosting.effects import Append, Effect, Say
+from libs.link.seldom import Seldom
 from services.bridge.effects import Report
 from services.bridge.players import Phase, Player
 from services.bridge.state import State, wire_name
@@ -16,9 +17,6 @@ from services.bridge.state import State, wire_name
 CENSUS_MS = 1_000
 RESTATE_MS = 3_600_000
 QUEUE_MAX = 10_000
-ALERT_MS = 60_000
-"""Of one host, or of strangers, at most so often; each refusal is counted and logged besides."""
-ALERTED_MAX = 1_000
 NO_REGION = Region("vps")
 """Of players whose relay has no region configured."""
 
@@ -31,7 +29,7 @@ class Said:
         self._dirty: dict[MapName, int] = {}
         self._said_ms: dict[MapName, int] = {}
         self._population: dict[MapName, Counter[Region]] = {}
-        self._alerted_ms: dict[str, int] = {}
+        self._alerts = Seldom()
         self.connected = False
 
     def at(self, player: Player) -> None:
@@ -84,11 +82,7 @@ class Said:
         rules = self._state.rules
         self._state.out.append(Report("ticket", host or "a stranger", 0, f"{why}: {detail}"))
         about = host or rules.name
-        if rules.alerts and self.connected and now_ms - self._alerted_ms.get(about, -ALERT_MS) >= ALERT_MS:
-            self._alerted_ms.pop(about, None)
-            if len(self._alerted_ms) >= ALERTED_MAX:
-                del self._alerted_ms[next(iter(self._alerted_ms))]
-            self._alerted_ms[about] = now_ms
+        if rules.alerts and self.connected and self._alerts.may(about, now_ms):
             words = f"{why}: {detail}"[:1000]
             self._queue.append(Say(OpsAlert(about=about, at_ms=now_ms, what="link_refused", detail=words, by=rules.name)))
 

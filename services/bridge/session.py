@@ -28,10 +28,10 @@ _LOG = logging.getLogger(__name__)
 
 
 class HostSession:
-    """host: whose. id, secret: to resume it by."""
+    """host: whose. key: of that agent process. id, secret: to resume it by."""
 
-    def __init__(self, agents: "Agents", host: str, id_: str, secret: bytes) -> None:
-        self.host, self.id, self.secret = host, id_, secret
+    def __init__(self, agents: "Agents", host: str, key: str, id_: str, secret: bytes) -> None:
+        self.host, self.key, self.id, self.secret = host, key, id_, secret
         self._agents = agents
         self._session = Session(opens=False)
         self._wire: AgentWire | None = None
@@ -148,7 +148,7 @@ class HostSession:
         ip = self._address(place.address)
         channel = self._channels[number] = HostChannel(self._agents.links.next_number(), self._agents.links, self, number)
         channel.made()
-        self._agents.on_host(channel.number, self.host, place.map, ip, place.port)
+        self._agents.on_host(channel.number, self.host, place.map, ip, place.port, self.key)
 
     def _address(self, text: str) -> bytes:
         """Relays connect there for players: a host may not send them to the VPS itself."""

@@ -146,8 +146,8 @@ class BridgeProcess:
         self.core.node_linked(number, self._now_ms)
         self._perform()
 
-    def _on_host(self, number: int, host: str, map_name: str, ip: bytes, port: int) -> None:
-        self.core.node_linked(number, self._now_ms, host=HostId(host), map_name=map_name, ip=ip, port=port)
+    def _on_host(self, number: int, host: str, map_name: str, ip: bytes, port: int, key: str) -> None:
+        self.core.node_linked(number, self._now_ms, host=HostId(host), map_name=map_name, ip=ip, port=port, key=key)
         self._perform()
 
     def _on_doubt(self, number: int, doubtful: bool) -> None:

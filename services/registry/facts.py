@@ -44,7 +44,7 @@ def up_fact(
         spec=spec,
         region=metrics.region,
         network=network_of(metrics.address),
-        reach="direct" if metrics.address else "none",
+        reach="direct" if metrics.address else "dialback" if metrics.dials else "none",
         disconnects_ms=disconnects_ms,
         slots=slots_for(spec, len(metrics.maps), settings.host_requirements, before.slots if before else None),
         draining=draining,

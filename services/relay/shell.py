@@ -16,9 +16,10 @@ from libs.link.dialer import Dialer
 from libs.link.messages import BridgeHello, BridgeSays, Message
 from libs.link.peer import split, words
 from services.relay import wire
+from services.relay.back import DialBack, NotReached
 from services.relay.connections import ClientSide, ServerSide, Side
 from services.relay.effects import Dial, Effect, EndClient, From, HangUp, Tell, ToClient, ToServer
-from services.relay.table import Table, obey
+from services.relay.table import Counts, Table, obey
 
 TICK_S: Final = 0.1
 """How exact the timeouts of a session are."""
@@ -33,20 +34,23 @@ _LOG = logging.getLogger(__name__)
 
 
 class RelayShell:
-    """context: for the bridge (libs/link/tls.client_context); None: no TLS. on_rtt(dial, ms): how long a server took to
-    accept a connection. port: where it listens, once `listening` is set. on_bridge(connected): for readiness."""
+    """context: for the bridge (libs/link/tls.client_context); None: no TLS. back: how hosts are reached, listening; None: none
+    is. on_rtt(dial, ms): how long a server took to accept a connection. port: where it listens, once `listening` is set.
+    on_bridge(connected): for readiness."""
 
     def __init__(
         self,
         settings: Relay,
         context: ssl.SSLContext | None = None,
         *,
+        back: DialBack | None = None,
+        counts: Counts | None = None,
         on_rtt: Callable[[Dial, float], None] = lambda _dial, _ms: None,
         on_bridge: Callable[[bool], None] = lambda _: None,
         on_turn: Callable[[], None] = lambda: None,
     ) -> None:
         self.settings = settings
-        self.table = Table(settings)
+        self.table = Table(settings, counts or Counts())
         self.counts = self.table.counts
         self.listening = asyncio.Event()
         self.port = 0
@@ -54,7 +58,7 @@ class RelayShell:
         self._clients: dict[int, ClientSide] = {}
         self._empty = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
-        self._on_rtt, self._on_turn = on_rtt, on_turn
+        self._back, self._on_rtt, self._on_turn = back, on_rtt, on_turn
         self._bridge: Dialer[BridgeHello | Message] = Dialer(
             settings.bridge,
             context,
@@ -76,6 +80,8 @@ class RelayShell:
         try:
             async with self._tasks as tasks:
                 running = [tasks.create_task(self._bridge.run()), tasks.create_task(self._tick())]
+                if self._back is not None:
+                    running.append(tasks.create_task(self._back.run()))
                 self.listening.set()
                 await stopped.wait()
                 server.close()
@@ -160,7 +166,8 @@ class RelayShell:
     def _dial(self, client: ClientSide, dial: Dial) -> None:
         assert client.server is None, "the session hangs up first"
         client.server = server = ServerSide(self, client, dial.switch)
-        server.attempt = self._tasks.create_task(self._connect(client, server, dial))
+        reach = self._call if dial.key else self._connect
+        server.attempt = self._tasks.create_task(reach(client, server, dial))
 
     async def _connect(self, client: ClientSide, server: ServerSide, dial: Dial) -> None:
         loop = asyncio.get_running_loop()
@@ -178,6 +185,22 @@ class RelayShell:
             if server.client is not None:
                 self._on_rtt(dial, (monotonic() - started_s) * 1000)
                 self.run_session(client, client.session.on_server_open, dial.switch)
+
+    async def _call(self, client: ClientSide, server: ServerSide, dial: Dial) -> None:
+        """To a host: its agent has to come, or to let us in."""
+        try:
+            if self._back is None:
+                raise NotReached("no host can dial this relay")
+            async with asyncio.timeout(self.settings.connect_timeout_ms / 1000):
+                reached = await self._back.reach(server, dial)
+        except (TimeoutError, NotReached) as error:
+            self.counts.dials_failed += 1
+            server.lost(str(error) or "the host did not come in time")
+            return
+        self.counts.dialled += 1
+        if reached.rtt_ms is not None:
+            self._on_rtt(dial if reached.direct else Dial(dial.switch, dial.server, "", 0), reached.rtt_ms)
+        self.run_session(client, client.session.on_server_open, dial.switch)
 
     def _hang_up(self, client: ClientSide, *, orderly: bool) -> None:
         server, client.server = client.server, None

@@ -27,7 +27,8 @@ HELD_KEPT = 256
 
 @dataclass(slots=True)
 class Counts:
-    """Since the start. switches: a client taken over from one server to the next. lost: servers that went away unasked."""
+    """Since the start. switches: a client taken over from one server to the next. lost: servers that went away unasked.
+    dialled: players whose host came for them; dials_failed: it did not; dials_refused: who came without being asked."""
 
     opened: int = 0
     refused_total: int = 0
@@ -37,6 +38,9 @@ class Counts:
     switches: int = 0
     lost: int = 0
     closed: int = 0
+    dialled: int = 0
+    dials_failed: int = 0
+    dials_refused: int = 0
     bugs: int = 0
     bytes_to_clients: int = 0
     bytes_to_servers: int = 0

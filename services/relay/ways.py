@@ -22,6 +22,8 @@ PROBE_FIRST_MS: Final = 2_000
 PROBE_MS: Final = 30_000
 PROBES_MAX: Final = 16
 """At once."""
+CLOSED_MS: Final = 600_000
+"""A player forwards a port, or forgets it, now and then; until it is found he plays all the same."""
 FAILURES_MAX: Final = 3
 """In a row: its map-server is gone, nobody is served from there."""
 SAY_MS: Final = 1_000
@@ -84,8 +86,8 @@ class Ways:
             del self._ways[host]
 
     def to_probe(self, now_ms: int) -> list[tuple[HostId, str, int]]:
-        """Whom to connect to now, and where: they are not named again before they are due again."""
-        due = [(host, way) for host, way in self._ways.items() if now_ms >= way.probe_ms][:PROBES_MAX]
+        """Whom to connect to now, and where: they are not named again before they are due again. Who dials cannot be."""
+        due = [(host, way) for host, way in self._ways.items() if way.address and now_ms >= way.probe_ms][:PROBES_MAX]
         for _, way in due:
             way.probe_ms = now_ms + PROBE_MS
         return [(host, way.address, way.port) for host, way in due]
@@ -104,6 +106,22 @@ class Ways:
         way.rtts.append((rtt_ms, now_ms))
         way.failures = 0
         way.probe_ms = now_ms + (PROBE_FIRST_MS if len(way.rtts) < SAMPLES_MIN else PROBE_MS)
+
+
+class Closed:
+    """Addresses that hosts named and where nothing of ours answered: they are not tried again for a while. Bounded."""
+
+    def __init__(self) -> None:
+        self._until_ms: OrderedDict[tuple[str, int], int] = OrderedDict()
+
+    def add(self, address: str, port: int, now_ms: int) -> None:
+        self._until_ms[address, port] = now_ms + CLOSED_MS
+        self._until_ms.move_to_end((address, port))
+        if len(self._until_ms) > HOSTS_MAX:
+            self._until_ms.popitem(last=False)
+
+    def has(self, address: str, port: int, now_ms: int) -> bool:
+        return now_ms < self._until_ms.get((address, port), 0)
 
 
 def host_of(server: str) -> HostId | None:

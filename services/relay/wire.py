@@ -107,7 +107,7 @@ def resync(serve: Serve) -> bytes:
 
 def wrong_with(serve: Serve) -> str | None:
     """Why this placement cannot be tried."""
-    if not serve.address:
+    if not serve.address and not serve.key:
         return "no address"
     if len(serve.enter) != ENTER_BYTES or id_at(serve.enter, 0) != ENTER:
         return "no 0436 to say"

@@ -61,10 +61,10 @@ KEYS = {
 }
 """Bodies of the design, section 4."""
 GROWN = {
-    "host.metrics": "link run bundle_refused",
+    "host.metrics": "link run bundle_refused dials",
     "map.assign": "cooling",
     "host.check": "host at_ms rounds",
-    "host.dial": "host",
+    "host.dial": "host map certificate",
     "host.order": "regions heard",
     "host.speed": "host at_ms step size payload",
     "players.online": "at_ms",
@@ -74,11 +74,12 @@ GROWN = {
 """What bodies say beyond the design's list (`all may grow`), and events it names without listing their keys."""
 OPTIONAL = {
     "host.metrics": "cpu_ghz cpu_cores free_ram_mb net_mbps latency_ms jitter_ms packet_rate region_rtt_ms bundle link "
-    "run bundle_refused",
+    "run bundle_refused dials",
     "map.assign": "cooling",
     "host.order": "link score notes regions heard",
     "host.check": "rounds",
     "host.speed": "size payload",
+    "host.dial": "map certificate",
 }
 """Keys whose absence is no fault: the unmeasured (D8), and what came later."""
 NESTED = {

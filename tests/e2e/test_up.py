@@ -95,6 +95,7 @@ def test_with_rathena_it_says_where_map_servers_and_players_come_in(tmp_path: Pa
     links, relays, players = (f"127.0.0.1:{free_port()}" for _ in range(3))
     keys = {"BRIDGE__MAP_SERVERS": links, "BRIDGE__HOSTS": f"127.0.0.1:{free_port()}", "BRIDGE__RELAYS": relays}
     keys |= {"RELAY__BRIDGE": relays, "RELAY__LISTEN": players, "RELAY__PUBLIC": "203.0.113.5:5120"}
+    keys["RELAY__HOSTS"] = dials = f"127.0.0.1:{free_port()}"
     said = tmp_path / "said.txt"
     with said.open("wb") as file:
         words = ("up", "--only", "bridge,relay", "--port", "0", "--store", str(tmp_path / "store"))
@@ -109,7 +110,8 @@ def test_with_rathena_it_says_where_map_servers_and_players_come_in(tmp_path: Pa
             process.wait()
 
     assert ended.code == 0
-    assert f"map-servers link to {links}, players come to {players} and are told 203.0.113.5:5120" in said.read_text()
+    hosts = f"hosts come to {keys['BRIDGE__HOSTS']} and {dials}"
+    assert f"map-servers link to {links}, players come to {players} and are told 203.0.113.5:5120, {hosts}" in said.read_text()
 
 
 def test_the_same_store_again_is_the_same_system_again(tmp_path: Path):

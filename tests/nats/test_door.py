@@ -33,6 +33,7 @@ from libs.hosting.effects import Append, Committed
 from libs.runtime.clock import Clock
 from services.agent.core import Agent, Identity, Measured
 from services.relay.effects import Dial
+from services.relay.onbus import OnBus
 from services.relay.timing import Timing
 from tests.rathena.figures import count, tell
 
@@ -135,14 +136,20 @@ async def test_a_host_that_answers_later_than_it_claims_is_out(eventually: Event
         assert "honest" not in made.downs
 
 
+def timed_on(url: str) -> tuple[Timing, "asyncio.Future[list[None]]"]:
+    """A relay's timing, and what runs it."""
+    bus = OnBus(Nats(url=url))
+    timing = Timing(EU, bus, connect_timeout_s=1.0)
+    return timing, asyncio.gather(bus.run(), timing.run())
+
+
 async def test_what_a_relay_timed_is_in_host_up(eventually: Eventually):
     async with town() as (made, url), _accepting() as port:
         heard: list[HostRtt] = []
         await made.bus.hear(HostRtt, heard.append)
         made.beat("h1", region_rtt_ms={EU: 0.0})
         await eventually(lambda: "h1" in made.ups)
-        timing = Timing(EU, Nats(url=url), connect_timeout_s=1.0)
-        running = asyncio.ensure_future(timing.run())
+        timing, running = timed_on(url)
         try:
             for _ in range(5):
                 timing.on_rtt(Dial(1, "h1/m1", "127.0.0.1", port), 77.0)
@@ -163,8 +170,7 @@ async def test_a_relay_times_a_host_itself_once_it_knows_where_it_is(eventually:
     async with town() as (made, url), _accepting() as port:
         heard: list[HostRtt] = []
         await made.bus.hear(HostRtt, heard.append)
-        timing = Timing(EU, Nats(url=url), connect_timeout_s=1.0)
-        running = asyncio.ensure_future(timing.run())
+        timing, running = timed_on(url)
         try:
             timing.on_rtt(Dial(1, "h1/m1", "127.0.0.1", port), 50.0)
             timing.on_rtt(Dial(1, "gone/m1", "127.0.0.1", 1), 50.0)
@@ -183,8 +189,7 @@ async def test_a_relay_without_a_bus_times_on_and_says_it_when_there_is_one(
 ):
     url = nats_server.url
     await nats_server.stop()
-    timing = Timing(EU, Nats(url=url), connect_timeout_s=1.0)
-    running = asyncio.ensure_future(timing.run())
+    timing, running = timed_on(url)
     try:
         for _ in range(5):
             timing.on_rtt(Dial(1, "h1/m1", "127.0.0.1", 1), 77.0)

@@ -14,6 +14,7 @@ from libs.rathena.layout import shipped
 from libs.rathena.values import ip_bytes
 from services.bridge.core import Bridge
 from services.bridge.effects import Cut, Down, Report, Tell, Up
+from services.bridge.nodes import NOWHERE
 from services.bridge.state import Rules
 from tests.rathena.bridging import ACCOUNT, CHAR, status_of
 from tests.unit.builders import assign
@@ -38,9 +39,10 @@ class Game:
         self.link(CORE, 5121, b"prt_fild08")
         self.link(FALLBACK, 5122, b"moc_fild01")
 
-    def link(self, number: int, port: int, *maps: bytes, host: str | None = None) -> None:
-        name = HostId(host) if host else None
-        self.bridge.node_linked(number, self.now_ms, host=name, map_name=maps[0].decode(), ip=IP, port=port)
+    def link(self, number: int, port: int, *maps: bytes, host: str | None = None, key: str = "") -> None:
+        """key: of the host's agent, which has no address and dials."""
+        name, ip = HostId(host) if host else None, NOWHERE if key else IP
+        self.bridge.node_linked(number, self.now_ms, host=name, map_name=maps[0].decode(), ip=ip, port=port, key=key)
         self.say(number, MapLogin(userid=b"s1", passwd=b"p1", map_ip=IP, map_port=port))
         self.say(number, SendMaps.of(maps))
         self.char(MapsAck(whisper_name=b"Server", server_name=b"rAthena"))

@@ -13,6 +13,7 @@ from libs.bus.nats import NatsBus, connect
 from libs.events import HostId, Link, MapName, MapReport, OrderedMap, Region
 from libs.runtime.clock import Clock
 from services.agent.core import Agent, Identity, Measured
+from services.agent.dialing import Dialing
 from services.agent.endpoint import LinkEvent
 from services.agent.link import AgentLink
 from services.agent.shell import AgentShell
@@ -34,6 +35,7 @@ class TwinServers:
         self._states: dict[MapName, str] = {}
         self._lives: dict[MapName, asyncio.Task[None]] = {}
         self._ends: dict[MapName, asyncio.Task[None]] = {}
+        self._ports: dict[MapName, int] = {}
         self.running: dict[MapName, TwinProcess] = {}
         self.on_change = lambda: None
         self.deaf = False
@@ -99,8 +101,11 @@ class TwinServers:
         """To its char-server."""
         if self._link is None:
             return ("--char", self._bridge, "--host", self._host)
-        port = free_ports(name)[name]
-        return ("--char", f"127.0.0.1:{await self._link.open(name, '127.0.0.1', port)}", "--port", str(port))
+        port = self._ports[name] = free_ports(name)[name]
+        return ("--char", f"127.0.0.1:{await self._link.open(name)}", "--port", str(port))
+
+    def port_of(self, map: MapName) -> int | None:  # noqa: A002 - the port's shape (`Doors`)
+        return self._ports[map] if map in self.running else None
 
     def _say(self, name: MapName, state: str) -> None:
         self._states[name] = state
@@ -122,7 +127,7 @@ class _Through(AgentLink):
 
 class TwinHost:
     """One player's machine. `come`, then `vanish`. bridge: where its map-servers link by themselves; None: through its agent's
-    link, which goes through the proxy at `through` if there is one."""
+    link, which goes through the proxy at `through` if there is one, and the agent dials its players' relays."""
 
     def __init__(
         self, url: str, name: str, bridge: str | None, *, number: int, words: Sequence[str] = (), through: int | None = None
@@ -132,10 +137,10 @@ class TwinHost:
         self.link = _Through(self.id, self.events.append, lambda: self._shell and self._shell.beat_soon(), through)
         self._linking: asyncio.Task[None] | None = None
         self.servers = TwinServers(self.id, bridge or "", words, self.link if bridge is None else None)
-        self._url = url
+        self._url, self._linked = url, bridge is None
         self._agent = Agent(Identity(self.id, 3_000_000 + number, Region("eu")))
         self._measured = Measured(
-            address=f"203.0.{113 + number}.1",
+            address=f"203.0.{113 + number}.1" if bridge is not None else None,
             port=6121,
             cpu_ghz=4.0,
             cpu_cores=8,
@@ -147,6 +152,7 @@ class TwinHost:
             bundle="twin",
         )
         self.paused = False
+        self.dialing: Dialing | None = None
         self._bus: NatsBus | None = None
         self._running: asyncio.Task[None] | None = None
         self._shell: AgentShell | None = None
@@ -155,7 +161,12 @@ class TwinHost:
         self._bus = await connect(self._url, name=self.id, connect_timeout_s=15.0)
         machine = SimulatedMachine(self._measured, random.Random(self.id))
         paused = lambda: self.paused  # noqa: E731
-        self._shell = shell = AgentShell(self._agent, self._bus, machine, self.servers, Clock(), self.link, paused)
+        if self._linked:
+            self.dialing = Dialing(self.id, self.link, self.servers)
+        bus, servers = self._bus, self.servers
+        self._shell = shell = AgentShell(
+            self._agent, bus, machine, servers, Clock(), self.link, dials=self.dialing, paused=paused
+        )
         self._linking = asyncio.create_task(self.link.run(), name=f"link {self.id}")
         self.servers.on_change = shell.beat
         self._running = asyncio.create_task(shell.run(asyncio.Event()), name=f"agent {self.id}")
@@ -186,6 +197,9 @@ class TwinHost:
         assert self._linking is not None
         if self.link._uplink is not None:
             self.link._uplink.abort("killed")
+        if self.dialing is not None:
+            for pipe in list(self.dialing._pipes):
+                pipe.abort("killed")
         self._linking.cancel()
         self._running.cancel()
         self.servers.on_change = lambda: None
@@ -200,6 +214,8 @@ class TwinHost:
         if self._linking is not None:
             self._linking.cancel()
             await asyncio.gather(self._linking, return_exceptions=True)
+        if self.dialing is not None:
+            await self.dialing.close()
         await self.servers.close()
         if self._bus is not None:
             await self._bus.close()

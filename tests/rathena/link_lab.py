@@ -26,11 +26,11 @@ def now_ms() -> int:
 
 @dataclass
 class BridgeEnd:
-    """What the bridge's core would be told. hosts: number -> (host, map, ip, port). packets: those of each number."""
+    """What the bridge's core would be told. hosts: number -> (host, map, ip, port, key). packets: those of each number."""
 
     directory: Path
     store: Path | None = None
-    hosts: dict[int, tuple[str, str, bytes, int]] = field(default_factory=dict)
+    hosts: dict[int, tuple[str, str, bytes, int, str]] = field(default_factory=dict)
     packets: dict[int, list[bytes]] = field(default_factory=dict)
     gone: list[int] = field(default_factory=list)
     doubts: list[tuple[int, bool]] = field(default_factory=list)

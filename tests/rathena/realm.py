@@ -22,7 +22,7 @@ from libs.runtime.clock import Clock
 from libs.runtime.garbage import collect_seldom
 from services.ops.stack import RATHENA, SERVICES, StackOptions
 from tests.rathena.hosting import TwinHost
-from tests.rathena.surroundings import WatchedStack, environ, free_ports
+from tests.rathena.surroundings import WatchedStack, environ, free_ports, told_outside
 from tests.rathena.twin.client import TwinClient
 from tests.rathena.twin.people import person
 from tests.rathena.twin.process import TwinProcess
@@ -73,14 +73,16 @@ class Realm:
         host_words: Sequence[str] = (),
         party: int = 0,
         linked: bool = False,
+        outside: str = "",
     ) -> AsyncIterator["Realm"]:
         """control: services of the control plane that run. host_words: of the command line of hosts' map-servers.
-        party: that all players are in, 0 for none. linked: hosts come through their agents' links, with tickets."""
+        party: that all players are in, 0 for none. linked: hosts come through their agents' links, with tickets.
+        outside: the address at which hosts that are not of this machine reach it."""
         async with AsyncExitStack() as ends:
             char = await ends.enter_async_context(
                 TwinProcess.started(*f"char --people {players} --map {TOWN} --x 170 --y 360 --party {party}".split())
             )
-            ports = free_ports("maps", "hosts", "relays", "front", "core", "fallback")
+            ports = free_ports("maps", "hosts", "relays", "front", "dials", "core", "fallback")
             stack = WatchedStack(
                 StackOptions(
                     store=directory / "store",
@@ -88,7 +90,8 @@ class Realm:
                     open=True,
                     only=(*control, *RATHENA),
                     log_files=True,
-                    environ=environ(char.port, ports) | (settings or {}),
+                    environ=environ(char.port, ports) | (told_outside(outside, ports) if outside else {}) | (settings or {}),
+                    listen="0.0.0.0" if outside else "127.0.0.1",
                 ),
                 lab=not linked,
             )

@@ -16,7 +16,9 @@ from libs.link.messages import Arrived, BridgeHello, Message, RelayHello, RelayS
 from libs.link.peer import Listening, Peer, serve
 from libs.link.tls import BRIDGE, RELAY, client_context, server_context
 from libs.rathena.framing import CLIENT_TO_MAP, MAP_TO_CLIENT, Splitter, Table
+from services.relay.back import DialBack
 from services.relay.shell import RelayShell
+from services.relay.table import Counts
 from tests.rathena.relay_words import ENTER, LOADED, map_move, welcome
 from tests.rathena.relay_words import serve as serve_words
 
@@ -173,6 +175,10 @@ class Lab:
     clients: list[End] = field(default_factory=list)
     rtts_ms: list[tuple[str, float]] = field(default_factory=list)
 
+    @property
+    def counts(self) -> Counts:
+        return self.shell.counts
+
     async def server(self, answer: bytes = welcome()) -> Server:
         self.servers.append(await Server(self.news, answer).start())
         return self.servers[-1]
@@ -210,7 +216,9 @@ class Lab:
 
 
 @contextlib.asynccontextmanager
-async def lab(directory: Path, **settings: Any) -> AsyncIterator[Lab]:
+async def lab(
+    directory: Path, *, back: DialBack | None = None, counts: Counts | None = None, **settings: Any
+) -> AsyncIterator[Lab]:
     """settings: of the relay; also outside the ranges an operator may choose, since tests do not wait."""
     made = make_authority(directory)
     tls, news = server_context(made[BRIDGE]), News()
@@ -221,6 +229,8 @@ async def lab(directory: Path, **settings: Any) -> AsyncIterator[Lab]:
     shell = RelayShell(
         Relay().model_copy(update=asked),
         client_context(made[RELAY]),
+        back=back,
+        counts=counts,
         on_rtt=lambda dial, ms: rtts_ms.append((dial.server, ms)),
     )
     stopped = asyncio.Event()

@@ -90,7 +90,17 @@ def environ(char_port: int, ports: dict[str, int]) -> dict[str, str]:
             "KAFRA__RELAY__BRIDGE": at["relays"],
             "KAFRA__RELAY__LISTEN": at["front"],
             "KAFRA__RELAY__PUBLIC": at["front"],
+            "KAFRA__RELAY__HOSTS": at["dials"],
             "KAFRA__VPS__CORE": at["core"],
             "KAFRA__VPS__FALLBACK": at["fallback"],
         }
     )
+
+
+def told_outside(address: str, ports: dict[str, int]) -> dict[str, str]:
+    """Hosts come from other machines, and are told this address."""
+    doors = {"BRIDGE__HOSTS": "BRIDGE__PUBLIC", "RELAY__HOSTS": "RELAY__HOSTS_PUBLIC"}
+    found: dict[str, str] = {}
+    for (listen, public), port in zip(doors.items(), (ports["hosts"], ports["dials"]), strict=True):
+        found |= {f"KAFRA__{listen}": f"0.0.0.0:{port}", f"KAFRA__{public}": f"{address}:{port}"}
+    return found

@@ -6,9 +6,9 @@ import pytest
 from libs.events import HostId, OpsAlert
 from libs.hosting.effects import Say
 from libs.link.messages import Serve
+from libs.link.seldom import ALERT_MS, KNOWN_MAX
 from services.bridge.doubt import WITNESS_MS
 from services.bridge.effects import Cut, Report
-from services.bridge.said import ALERT_MS, ALERTED_MAX
 from tests.rathena.bridge_game import CORE, HOST, Game, on_a_host, playing
 
 OTHER, STRANGE = 4, 5
@@ -175,10 +175,10 @@ def test_a_flood_of_refusals_is_one_alert_a_minute() -> None:
 def test_many_hosts_are_remembered_within_bounds() -> None:
     game, _ = placed()
 
-    for number in range(ALERTED_MAX + 10):
+    for number in range(KNOWN_MAX + 10):
         refuse(game, f"h{number}")
 
-    assert len(game.bridge.said._alerted_ms) == ALERTED_MAX
+    assert len(game.bridge.said._alerts) == KNOWN_MAX
 
 
 @pytest.mark.parametrize("connected", [True, False])

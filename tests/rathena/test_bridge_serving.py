@@ -54,6 +54,26 @@ def test_who_goes_to_a_hosted_map_is_served_by_its_host() -> None:
     assert (serve.server, serve.map, serve.tenure, serve.resume) == ("h1/moc_fild01", FIELD, 7, True)
 
 
+def test_a_host_without_an_address_is_named_by_the_key_of_its_agent_s_link() -> None:
+    game = hosted()
+    game.link(HOST + 1, 0, FIELD.encode(), host="h1", key="ab" * 32)
+
+    serve = step_in(game)
+
+    assert (serve.server, serve.address, serve.port, serve.key) == ("h1/moc_fild01", "", 0, "ab" * 32)
+
+
+def test_a_server_of_ours_is_named_by_its_address_alone() -> None:
+    game = Game()
+    game.hello()
+    game.arrive()
+
+    serve = game.told(Serve)[-1]
+
+    assert isinstance(serve, Serve)
+    assert (serve.server, serve.address, serve.port, serve.key) == ("core", "127.0.0.1", 5121, "")
+
+
 def test_the_move_of_an_empty_map_is_said_at_once() -> None:
     (moved,) = moves(hosted())
 

@@ -40,7 +40,7 @@ async def test_a_map_servers_stream_is_carried_both_ways(tmp_path: Path, eventua
             writer.write(LOGIN)
             await eventually(lambda: bridge.packets)
             (number,) = bridge.linked
-            assert bridge.hosts[number] == ("my_pc", FIELD, bytes([127, 0, 0, 1]), 6_121)
+            assert bridge.hosts[number] == ("my_pc", FIELD, bytes([127, 0, 0, 1]), 6_121, link.key)
             assert bridge.said(number) == LOGIN
 
             bridge.links.send(number, WELCOME)

@@ -74,7 +74,7 @@ async def enter_at(realm: Realm, number: int, port: int) -> TwinClient:
 async def second_relay(realm: Realm) -> AsyncIterator[int]:
     """A further relay of the same bridge; its port."""
     port = free_ports("relay")["relay"]
-    words = {"KAFRA__RELAY__NAME": "second", "KAFRA__RELAY__LISTEN": f"127.0.0.1:{port}"}
+    words = {"KAFRA__RELAY__NAME": "second", "KAFRA__RELAY__LISTEN": f"127.0.0.1:{port}", "KAFRA__RELAY__HOSTS": ""}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "services.relay"), env=realm.stack.environ() | words, stderr=asyncio.subprocess.DEVNULL
     )

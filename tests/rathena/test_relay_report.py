@@ -16,14 +16,18 @@ from tests.rathena.surroundings import free_ports
 pytestmark = pytest.mark.nats
 
 Eventually = Callable[..., Awaitable[None]]
-CONNECTED = "says how long hosts take to answer"
+CONNECTED = "NATS: connected"
 
 
 @contextlib.asynccontextmanager
 async def relay(log: Path, url: str, **settings: str) -> AsyncIterator[Callable[[], str]]:
     """A relay process and its log so far; it ends by SIGTERM with 0."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("KAFRA_", "NOTIFY_SOCKET"))}
-    ours = {"KAFRA__NATS__URL": url, "KAFRA__RELAY__LISTEN": f"127.0.0.1:{free_ports(log.name)[log.name]}", **settings}
+    ours = (
+        {"KAFRA__NATS__URL": url, "KAFRA__RELAY__LISTEN": f"127.0.0.1:{free_ports(log.name)[log.name]}"}
+        | {"KAFRA__RELAY__HOSTS": ""}
+        | settings
+    )
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "services.relay", env=plain | ours, stdout=output, stderr=output

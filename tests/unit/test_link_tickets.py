@@ -21,10 +21,10 @@ from libs.link.keys import (
     verifying_key,
 )
 from libs.link.messages import LinkOpen
+from libs.link.nonces import KEEP_MS, NAME, Nonces
 from libs.link.tickets import LIFE_MS, SKEW_MS, BadTicket, Ticket, prove, proven, public_hex, sign, verify
 from libs.link.tls import CERT_FILE, BadIdentity
 from services.bridge.admission import Admission
-from services.bridge.nonces import KEEP_MS, NAME, Nonces
 
 NOW_MS = 1_800_000_000_000
 OPERATOR, STRANGER, AGENT = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2, 3))

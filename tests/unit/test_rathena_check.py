@@ -203,6 +203,7 @@ def test_another_index_may_name_more_maps(tmp_path: Path):
         ({"relay": {"public": "127.0.0.1:5122"}}, "relay.public"),
         ({"vps": {"core": "play.example.org:5121"}}, "vps.core"),
         ({"relay": {"public": "203.0.113.5:5120", "listen": "0.0.0.0:5121"}}, "relay.listen"),
+        ({"relay": {"public": "203.0.113.5:5120", "hosts": "0.0.0.0:5120"}}, "relay.hosts"),
     ],
 )
 def test_addresses_nobody_can_tell_apart_or_tell_at_all_are_found(

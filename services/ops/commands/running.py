@@ -151,7 +151,8 @@ def _can_start(settings: Settings) -> None:
 
 def _doors(settings: Settings) -> str:
     bridge, relay = settings.bridge, settings.relay
-    return f"map-servers link to {bridge.map_servers}, players come to {relay.listen} and are told {relay.public}"
+    hosts = f", hosts come to {bridge.hosts} and {relay.hosts}" if relay.hosts else f", hosts come to {bridge.hosts}"
+    return f"map-servers link to {bridge.map_servers}, players come to {relay.listen} and are told {relay.public}{hosts}"
 
 
 async def _up(options: StackOptions, as_json: bool) -> int:

@@ -92,6 +92,12 @@ def _addresses(settings: Settings) -> Iterator[Finding]:
         not taken, "must", KAFRA, "relay.listen", found=settings.relay.listen, wanted="a port of its own", file=KAFRA_CONF,
         why=f"{', '.join(taken)} has that port on the same machine",
     )  # fmt: skip
+    others = [settings.relay.listen, *(values[key] for key in ADDRESSES[:2])]
+    if (hosts := settings.relay.hosts) and any(_collide(split(other), split(hosts)) for other in others):
+        yield Finding(
+            "must", KAFRA, "relay.hosts", hosts, "a port of its own", KAFRA_CONF,
+            "the relay or a map-server has that port on the same machine",
+        )  # fmt: skip
     if split(settings.relay.public)[0].startswith("127."):
         yield Finding(
             "should", KAFRA, "relay.public", settings.relay.public, "where players reach it", KAFRA_CONF,
