@@ -82,8 +82,10 @@ class Dialing:
         Raises:
             OSError: it cannot be had.
         """
-        self._port = RelayPort(self._let_in)
-        return self._port.listen(port)
+        opened = RelayPort(self._let_in)
+        number = opened.listen(port)
+        self._port = opened
+        return number
 
     async def close(self) -> None:
         """Every player's connection ends."""

@@ -40,9 +40,10 @@ _LOG = logging.getLogger(__name__)
 
 
 class Hosting:
-    """A `MapServers`. trouble: why what is ordered is not served, None where nothing is in the way. version: the bundle's, for
-    host.metrics. on_need(): a heartbeat is wanted soon. on_trouble(): a better bundle would help. program: what to start, if
-    not the bundle's own map-server."""
+    """A `MapServers`. program: what to start, if not the bundle's own map-server. public: where relays may come for players,
+    IPv4 address and port; as made, they are dialled. trouble: why what is ordered is not served, None where nothing is in the
+    way. version: the bundle's, for host.metrics. on_need(): a heartbeat is wanted soon. on_trouble(): a better bundle would
+    help."""
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class Hosting:
         program: Sequence[str] | None = None,
     ) -> None:
         self.link = AgentLink(host, self._on_link, self._need, rng)
+        self.public = ("", 0)
         self.on_need: Callable[[], object] = lambda: None
         self.on_trouble: Callable[[], object] = lambda: None
         self.trouble: str | None = None
@@ -169,7 +171,9 @@ class Hosting:
 
     async def _serve_from(self, version: Version) -> None:
         await to_its_end(self._supply.check, version)
-        servers = OwnMapServers(Bundle.at(version.tree), self._directory, self.link, self._clock, self._program)
+        servers = OwnMapServers(
+            Bundle.at(version.tree), self._directory, _Ways(self.link, self.public), self._clock, self._program
+        )
         if version.id == self._fell_with:
             servers.core.falls.update(self._falls)
         try:
@@ -210,6 +214,17 @@ class Hosting:
                 servers.on_players(name, count)
             case Heard(name, up_bytes, down_bytes):
                 servers.on_heard(name, up_bytes, down_bytes)
+
+
+class _Ways:
+    """The link, to map-servers that listen on loopback: the bridge is told where relays come in, not where they listen."""
+
+    def __init__(self, link: AgentLink, public: tuple[str, int]) -> None:
+        self._link, self._public = link, public
+        self.close = link.close
+
+    async def open(self, name: MapName, address: str, port: int) -> int:  # noqa: ARG002 - the port's shape
+        return await self._link.open(name, *self._public)
 
 
 def default_directory() -> Path:

@@ -7,6 +7,7 @@ import random
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Any
 
 from libs.bus.errors import BusUnavailable
@@ -218,9 +219,22 @@ async def _parts(settings: AgentSettings, host: HostId, clock: Clock, rng: rando
     machine = RealMachine(settings.address, settings.port, clock, rng, lambda: hosting.version, refused)
     await machine.measure_clock()
     dialing = Dialing(host, hosting.link, hosting, Limits(settings.players_max, settings.mbps_max))
-    if settings.address is not None:
-        await dialing.listen(settings.port)
+    hosting.public = await _public(settings, dialing)
     return _Parts(machine, hosting, hosting, dialing, keeper)
+
+
+async def _public(settings: AgentSettings, dialing: Dialing) -> tuple[str, int]:
+    """Where relays may come, if they may: map-servers tell their address in four bytes."""
+    if settings.address is None:
+        return "", 0
+    try:
+        return str(IPv4Address(settings.address)), await dialing.listen(settings.port)
+    except ValueError:
+        why = f"address = {settings.address} is no IPv4 address"
+    except OSError as error:
+        why = f"port {settings.port}: {error.strerror or error}"
+    _LOG.warning("%s; players come by connections of ours instead", why)
+    return "", 0
 
 
 async def _first_of(*work: Coroutine[Any, Any, None]) -> None:

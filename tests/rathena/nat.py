@@ -92,6 +92,7 @@ class Home:
         self._pair(wan, None, self.outside, f"{wan}r", self._router, self._wan)
         self._pair(lan, self._router, ROUTER_INSIDE, f"{lan}h", self._host, HOST_INSIDE)
         _run("ip", "-n", self._host, "route", "add", "default", "via", ROUTER_INSIDE)
+        _run("ip", "route", "add", f"{HOST_INSIDE}/32", "via", self._wan)  # gone with the pair; else we would ask the world
 
     def _pair(self, one: str, at: str | None, address: str, other: str, there: str, its: str) -> None:
         _run("ip", "link", "add", one, "type", "veth", "peer", "name", other)

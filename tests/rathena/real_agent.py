@@ -90,7 +90,6 @@ async def real_agent(
         "--host-id": name,
         "--account": str(3_000_000 + number),
         "--region": "eu",
-        "--address": f"203.0.{113 + number}.1",
         "--bundle-url": bundle[0],
         "--bundle-key": bundle[1],
         "--bundle-store": str(directory / "bundles"),
