@@ -1,6 +1,7 @@
 """python -m bench.prove [--only NAME] [--json] [--quick]: the full counts and the milliseconds, as one table.
 
-Exit code 0: every row holds; 1: one does not, or could not be measured. What is proved: bench/rows.py.
+Exit code 0: every row holds; 1: one does not, or could not be measured; 130: broken off, the table has what was proved until
+then. What is proved: bench/rows.py.
 """
 
 import argparse
@@ -17,6 +18,8 @@ from rich.table import Table
 from bench.machine import machine
 from bench.rows import ROWS, Proof, Row, Scale
 
+EXIT_BROKEN_OFF = 130
+
 
 def main() -> int:
     names = [row.name for row in ROWS]
@@ -27,27 +30,35 @@ def main() -> int:
     given = parser.parse_args()
     rows = [row for row in ROWS if given.only is None or row.name in given.only]
     on = machine()
-    proofs = asyncio.run(prove(rows, given.quick))
+    proofs: list[Proof] = []
+    broken_off = False
+    try:
+        asyncio.run(prove(rows, given.quick, proofs))
+    except KeyboardInterrupt:
+        broken_off = True
     if given.json:
         print(json.dumps(document(on, proofs, given.quick), indent=2))
     else:
         Console().print(proof_table(on, proofs, given.quick))
         for proof in failures(proofs):
             Console(stderr=True).print(f"\n[bold]{proof.what}[/bold]\n", proof.note, markup=True, highlight=False)
+    if broken_off:
+        return EXIT_BROKEN_OFF
     return 1 if failures(proofs) else 0
 
 
-async def prove(rows: list[Row], quick: bool) -> list[Proof]:
-    """All, one after the other: each wants the machine for itself."""
-    proofs: list[Proof] = []
+async def prove(rows: list[Row], quick: bool, proofs: list[Proof]) -> None:
+    """All, one after the other: each wants the machine for itself. What is proved is added to `proofs`, and said at once."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.fields[at]}", style="dim"), console=Console(stderr=True)) as progress:
         task = progress.add_task("proving", total=len(rows), at="")
         for row in rows:
             progress.update(task, description=row.what, at="")
-            proofs += await _prove(row, Scale(quick, lambda at: progress.update(task, at=at)))
+            for proof in await _prove(row, Scale(quick, lambda at: progress.update(task, at=at))):
+                proofs.append(proof)
+                verdict = "ok" if proof.ok else "MISSED"
+                progress.console.print(f"{verdict}: {proof.what}: {proof.measured}", markup=False, highlight=False)
             progress.advance(task)
-    return proofs
 
 
 async def _prove(row: Row, scale: Scale) -> list[Proof]:

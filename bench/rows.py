@@ -55,7 +55,7 @@ async def crash_safety(scale: Scale) -> list[Proof]:
 
 async def bus_kills(scale: Scale) -> list[Proof]:
     what = "the bus under kill -9 of its server, restarts, doubt"
-    return [await _tests(scale, what, "30 kills alone, 5 in a cluster, nothing lost or doubled", "tests/nats")]
+    return [await _tests(scale, what, "30 kills alone, 5 in a cluster, nothing lost or doubled", "tests/nats/test_nats_*.py")]
 
 
 async def deaths(scale: Scale) -> list[Proof]:
@@ -160,7 +160,7 @@ def _judged(figures: dict[str, list[float]], name: str, limits: dict[float, floa
 async def _tests(scale: Scale, what: str, target: str, path: str, env: dict[str, str] | None = None) -> Proof:
     with tempfile.TemporaryDirectory(prefix="kafra-prove-") as directory:
         junit = Path(directory) / "junit.xml"
-        argv = ("-m", "pytest", path, "-q", "--color=no", f"--junitxml={junit}")
+        argv = ("-m", "pytest", *_files(path), "-q", "--color=no", f"--junitxml={junit}")
         ended = await command(
             sys.executable,
             *argv,
@@ -171,6 +171,10 @@ async def _tests(scale: Scale, what: str, target: str, path: str, env: dict[str,
         passed, failed, skipped = junit_counts(junit)
     measured = f"{passed} tests passed, {failed} failed, {skipped} skipped, {ended.seconds:,.0f} s"
     return Proof(what, target, measured, ended.code == 0 and passed > 0 and failed == 0, ended.tail)
+
+
+def _files(pattern: str) -> list[str]:
+    return sorted(map(str, Path().glob(pattern)))
 
 
 async def storms(scale: Scale) -> list[Proof]:
