@@ -76,23 +76,23 @@ def decode(subject: str, body: bytes, headers: Mapping[str, str] | None = None) 
     Raises:
         MalformedEvent: anything wrong with it; nothing else, whatever the bytes.
     """
-    event_type, token = parse_subject(subject)
+    event_type, token, decode_body, check = _door(subject)
+    declared = event_type.declaration
     if len(body) > BODY_BYTES_MAX:
         raise MalformedEvent(subject, f"the body has {len(body)} bytes; allowed are {BODY_BYTES_MAX}")
-    declared = event_type.declaration
     said = headers.get(SCHEMA_HEADER) if headers else None
     schema = declared.schema if said is None or said == declared.header else _schema(subject, said, declared)
     try:
         event: Event
         if schema == declared.schema:
-            event = _decoder(event_type).decode(body)
+            event = decode_body(body)
         else:
             event = msgspec.convert(_upcast(declared.name, schema, declared.schema, body), event_type)
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError, RecursionError) as error:
         raise MalformedEvent(subject, str(error)) from None
     if token is not None and getattr(event, declared.token or "") != token:
         raise MalformedEvent(subject, f"the body speaks of {declared.token} {getattr(event, declared.token or '')!r}")
-    if (check := _name_check(event_type)) is not None and (bad := check(event)) is not None:
+    if check is not None and (bad := check(event)) is not None:
         raise MalformedEvent(subject, f"{bad} is no valid name")
     return event
 
@@ -124,6 +124,13 @@ def _decoder(struct: type) -> msgspec.msgpack.Decoder[Any]:
     if (decoder := _DECODERS.get(struct)) is None:
         decoder = _DECODERS[struct] = msgspec.msgpack.Decoder(struct)
     return decoder
+
+
+@lru_cache(maxsize=SUBJECTS_REMEMBERED_MAX)
+def _door(subject: str) -> tuple[type[Event], str | None, Callable[[bytes], Event], Check | None]:
+    """What a message with this subject is read with. Raises: MalformedEvent, as `parse_subject`."""
+    event_type, token = parse_subject(subject)
+    return event_type, token, _decoder(event_type).decode, _name_check(event_type)
 
 
 @cache
