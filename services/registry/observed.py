@@ -17,13 +17,13 @@ RTT_KEPT_MS = 600_000
 """A relay says it again every minute; one that has gone says nothing for ever."""
 REGIONS_MAX = 64
 """As host.up allows; what relays timed comes first."""
-ECHOES = 5
+ECHOES = 10
 """The least of the newest counts: what waits in our own process or the agent's is not the way's, and no host answers sooner
-than its way allows."""
+than its way allows. Ten, since an agent whose machine is busy answers three of ten late."""
 ECHOES_MIN = 3
 ECHO_FIRST_MS = 1_000
-"""Until there are ECHOES_MIN, after a late one, and while they say worse than the host: it may be better again, or proves a
-liar soon."""
+"""Until there are ECHOES_MIN, after one of which it is not known whose delay it was, and while they say worse than the host: it
+may be better again, or proves a liar soon."""
 ECHO_MS = 15_000
 ECHO_UNANSWERED_MS = 60_000
 """Who does not answer is asked after twice as long each time, up to this: why is the validator's business."""
@@ -47,13 +47,14 @@ IN_FLIGHT_MAX = 64
 class Way:
     """To one host. relays: region -> p50 ms as timed, and when it was said. echoes_ms: newest last. echo_ms: what counts of
     them, 0 while that is not known. worse: than was claimed at the newest. late: the newest echo; None: none came yet.
-    asked_ms: of the echo on its way. unanswered: echoes since the last answer."""
+    unsure: whose delay that was. asked_ms: of the echo on its way. unanswered: echoes since the last answer."""
 
     relays: dict[Region, tuple[float, int]] = field(default_factory=dict)
     echoes_ms: list[int] = field(default_factory=list)
     echo_ms: float = 0
     worse: bool = False
     late: bool | None = None
+    unsure: bool = False
     asked_ms: int = 0
     unanswered: int = 0
     due_ms: int = 0
@@ -144,14 +145,21 @@ class Observed:
         self._late -= bool(way.late)
         way.late = echo_ms > claimed_ms + LATE_MS
         self._late += way.late
-        if not way.late or (self._is_his(now_ms) and (self._late < LATE_MIN or self._late <= LATE_SHARE * self._answered)):
+        way.unsure = way.late and not self._is_known(now_ms)
+        if not way.late or (
+            self._is_his() and not way.unsure and (self._late < LATE_MIN or self._late <= LATE_SHARE * self._answered)
+        ):
             way.echoes_ms = [*way.echoes_ms[1 - ECHOES :], echo_ms]
 
-    def _is_his(self, now_ms: int) -> bool:
-        """Not our own line's: that is quick."""
-        own_ms, at_ms = self._own_ms or (0, now_ms - OWN_KNOWN_MS)
+    def _is_known(self, now_ms: int) -> bool:
+        """How quickly the bus answers ourselves; asked for anew before it is forgotten."""
+        _, at_ms = self._own_ms or (0, now_ms - OWN_KNOWN_MS)
         self.curious = now_ms - at_ms >= OWN_KNOWN_MS // 2
-        return own_ms <= LATE_MS and now_ms - at_ms < OWN_KNOWN_MS
+        return now_ms - at_ms < OWN_KNOWN_MS
+
+    def _is_his(self) -> bool:
+        """The delay is not our own line's: that is quick."""
+        return self._own_ms is not None and self._own_ms[0] <= LATE_MS
 
     def _ask_at(self, host: HostId, due_ms: int) -> None:
         self._ways[host].due_ms = due_ms
@@ -160,7 +168,8 @@ class Observed:
 
 def _pause_ms(way: Way) -> int:
     """Until it is asked again."""
-    pause_ms = ECHO_MS if len(way.echoes_ms) >= ECHOES_MIN and not way.worse and not way.late else ECHO_FIRST_MS
+    soon = len(way.echoes_ms) < ECHOES_MIN or way.worse or way.unsure
+    pause_ms = ECHO_FIRST_MS if soon else ECHO_MS
     return min(pause_ms << min(way.unanswered, 8), ECHO_UNANSWERED_MS)
 
 
