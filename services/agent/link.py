@@ -11,8 +11,7 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
+from libs.ed25519 import PrivateKey
 from libs.events import HostId, Link, LinkReport, MapName
 from libs.link.messages import LinkAccepted, LinkOpen, LinkResume, LinkResumed
 from libs.link.records import BadLink
@@ -42,7 +41,7 @@ class AgentLink:
     ) -> None:
         self._host, self._on_event, self._on_need = host, on_event, on_need
         self._rng = rng or random.Random()
-        self._key = Ed25519PrivateKey.generate()
+        self._key = PrivateKey.generate()
         self.key = public_hex(self._key)
         self._endpoints: dict[MapName, Endpoint] = {}
         self._by_channel: dict[int, Endpoint] = {}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from libs.ed25519 import PrivateKey
 from libs.events import Link, MapName
 from libs.link.frames import frame
 from libs.link.keys import link_keys, linking_context
@@ -26,7 +26,7 @@ from tests.rathena.link_lab import BridgeEnd, agent_end, bridge_end, map_server,
 FIELD, CAVE = MapName("moc_fild01"), MapName("pay_dun01")
 LOGIN = MapLogin(userid=b"s1", passwd=b"p1", map_ip=bytes([127, 0, 0, 1]), map_port=5_999).pack()
 WELCOME = MapsAck(whisper_name=b"Server", server_name=b"rAthena").pack()
-KEY = Ed25519PrivateKey.from_private_bytes(bytes([9]) * 32)
+KEY = PrivateKey(bytes([9]) * 32)
 
 
 async def test_a_map_servers_stream_is_carried_both_ways(tmp_path: Path, eventually: Eventually) -> None:
@@ -272,7 +272,7 @@ async def greet(bridge: BridgeEnd, *messages: Message | bytes) -> Message | None
         writer.close()
 
 
-def opening(link: Link, key: Ed25519PrivateKey = KEY, host: str = "my_pc", proof: bytes | None = None) -> LinkOpen:
+def opening(link: Link, key: PrivateKey = KEY, host: str = "my_pc", proof: bytes | None = None) -> LinkOpen:
     certificate = bytes.fromhex(link.certificate)
     return LinkOpen(host=host, key=public_hex(key), ticket=link.ticket, proof=proof or prove(key, link.ticket, certificate))
 
