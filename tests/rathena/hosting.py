@@ -14,8 +14,8 @@ from libs.events import HostId, Link, MapName, MapReport, OrderedMap, Region
 from libs.runtime.clock import Clock
 from services.agent.core import Agent, Identity, Measured
 from services.agent.dialing import Dialing
-from services.agent.endpoint import LinkEvent
 from services.agent.link import AgentLink
+from services.agent.link_events import LinkEvent
 from services.agent.shell import AgentShell
 from services.agent.simulated import SimulatedMachine
 from tests.rathena.surroundings import free_ports

@@ -17,7 +17,7 @@ from libs.link.records import Kind, record
 from libs.link.tickets import prove, public_hex
 from libs.rathena.inter_chars import CharOffline
 from libs.rathena.inter_link import Keepalive, KeepaliveAck, MapLogin, MapsAck, RegisterUsers, UserCount
-from services.agent.endpoint import Gone, Linked, Players
+from services.agent.link_events import Gone, Linked, Players
 from services.bridge import session
 from tests.conftest import Eventually
 from tests.rathena.cutting import Proxy
@@ -46,9 +46,9 @@ async def test_a_map_servers_stream_is_carried_both_ways(tmp_path: Path, eventua
             bridge.links.send(number, WELCOME)
             assert await reader.readexactly(len(WELCOME)) == WELCOME
             writer.write(RegisterUsers.of([(1, 2), (3, 4)]).pack() + UserCount(users=7).pack())
-            await eventually(lambda: link.players(FIELD) == 2)
+            await eventually(lambda: [event.count for event in events if isinstance(event, Players)] == [2])
             writer.write(CharOffline(account_id=3, char_id=4).pack())
-            await eventually(lambda: link.players(FIELD) == 1)
+            await eventually(lambda: [event.count for event in events if isinstance(event, Players)] == [2, 1])
             assert link.report.linked
 
         await eventually(lambda: bridge.gone == [number])
