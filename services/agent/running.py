@@ -7,7 +7,6 @@ import random
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from typing import Any
 
 from libs.bus.errors import BusUnavailable
@@ -216,25 +215,23 @@ async def _parts(settings: AgentSettings, host: HostId, clock: Clock, rng: rando
         keeper = Keeper(settings.bundle_url, key, store, rng, settings.ca, hosting.look)
     hosting.see()
     refused = lambda: keeper.refused if keeper is not None else None  # noqa: E731
-    machine = RealMachine(settings.address, settings.port, clock, rng, lambda: hosting.version, refused)
-    await machine.measure_clock()
     dialing = Dialing(host, hosting.link, hosting, Limits(settings.players_max, settings.mbps_max))
-    hosting.public = await _public(settings, dialing)
+    address, port = hosting.public = await _public(settings, dialing)
+    machine = RealMachine(address or None, port, clock, rng, lambda: hosting.version, refused)
+    await machine.measure_clock()
     return _Parts(machine, hosting, hosting, dialing, keeper)
 
 
 async def _public(settings: AgentSettings, dialing: Dialing) -> tuple[str, int]:
-    """Where relays may come, if they may: map-servers tell their address in four bytes."""
+    """Where relays may come; nowhere ("", 0), which is told to nobody, unless the port can be had."""
     if settings.address is None:
         return "", 0
     try:
-        return str(IPv4Address(settings.address)), await dialing.listen(settings.port)
-    except ValueError:
-        why = f"address = {settings.address} is no IPv4 address"
+        return settings.address, await dialing.listen(settings.port)
     except OSError as error:
-        why = f"port {settings.port}: {error.strerror or error}"
-    _LOG.warning("%s; players come by connections of ours instead", why)
-    return "", 0
+        why = error.strerror or error
+        _LOG.warning("port %d: %s; players come by connections of ours instead", settings.port, why)
+        return "", 0
 
 
 async def _first_of(*work: Coroutine[Any, Any, None]) -> None:

@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -87,6 +88,15 @@ def is_nats_url(text: str) -> bool:
     return re.fullmatch(rf"\S{{1,{TEXT_MAX}}}", text) is not None and all(map(_is_server, text.split(",")))
 
 
+def is_open_address(text: str) -> bool:
+    """Relays can be told to come there; 127.0.0.1 for a lab on one machine. Map-servers say their address in four bytes."""
+    try:
+        address = IPv4Address(text)
+    except ValueError:
+        return False
+    return not (address.is_unspecified or address.is_link_local or address.is_multicast or address.is_reserved)
+
+
 def is_web_url(text: str) -> bool:
     try:
         at = urlsplit(text)
@@ -107,8 +117,8 @@ KEYS: Final = (
         "address",
         "address",
         str,
-        lambda text: re.fullmatch(r"[0-9A-Za-z.:-]{1,64}", text) is not None,
-        "an address or a name, at most 64 characters, in quotes",
+        is_open_address,
+        'your router\'s IPv4 address as others see it, no name: "203.0.113.7"; leave it out where no port is forwarded',
         "address of a port your router forwards here; none: none is needed",
     ),
     Key("port", "port", int, lambda n: 0 <= n < 65536, "0 to 65535", "port of the same"),
