@@ -23,6 +23,7 @@ from services.agent.bundle_store import Store, default_root
 from services.agent.bundle_supply import Supply
 from services.agent.core import Agent, Identity, Measured
 from services.agent.dialing import Dialing, Limits
+from services.agent.guests import Guests
 from services.agent.hosting import Hosting, default_directory
 from services.agent.machine import RealMachine
 from services.agent.ports import MapServers, Metrics
@@ -191,6 +192,7 @@ class _Parts:
             shell.beat_soon,
             link=lambda: report.linked if (report := hosting.link.report) is not None else None,
             statuses=hosting.statuses,
+            guests=self.dialing.guests if self.dialing is not None else Guests,
         )
 
     def beside(self) -> Iterator[Coroutine[Any, Any, None]]:

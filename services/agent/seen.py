@@ -24,6 +24,7 @@ from libs.bus.connect import bare_url
 from libs.events import HostId
 from libs.version import VERSION
 from services.agent.core import Agent, Measured
+from services.agent.guests import Guests
 from services.agent.pausing import Look, Pause, Pausing, Rules, Word
 from services.agent.places import Place, Running, began_s
 from services.agent.quiet import hours_of
@@ -49,7 +50,7 @@ class Line(Protocol):
 @dataclass(frozen=True)
 class Server:
     """measure(): as for the heartbeat. changed(): say so soon. link(): the one to the bridge stands; None: none is wanted.
-    statuses(): of the map-servers; quick, it is asked at every sample and every look of the player."""
+    statuses(): of the map-servers, guests(): of players' connections; quick, they are asked at every sample and every look."""
 
     agent: Agent
     line: Line
@@ -57,6 +58,7 @@ class Server:
     changed: Callable[[], None]
     link: Callable[[], bool | None] = lambda: None
     statuses: "Callable[[], Sequence[MapStatus]]" = lambda: ()
+    guests: Callable[[], Guests] = Guests
 
 
 def rules_of(settings: AgentSettings) -> Rules:
@@ -139,6 +141,7 @@ class Seen:
                 link=server.link() if server is not None else None,
                 measured=server.measure() if server is not None else Measured(),
                 statuses=self._statuses(),
+                guests=self._guests(),
                 samples=tuple(self._sampler.kept),
             )
         )
@@ -160,10 +163,13 @@ class Seen:
             self._sample()
 
     def _sample(self) -> None:
-        self._look(self._sampler.take(self._statuses(), time.monotonic()))
+        self._look(self._sampler.take(self._statuses(), self._guests(), time.monotonic()))
 
     def _statuses(self) -> "Sequence[MapStatus]":
         return self._server.statuses() if self._server is not None else ()
+
+    def _guests(self) -> Guests:
+        return self._server.guests() if self._server is not None else Guests()
 
     def _look(self, sample: Sample) -> None:
         """Whether it is paused now; a change is said at once, to the player and to the server."""

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from libs.runtime.loop import EXIT_DONE, EXIT_FINDING
 from services.agent.asking import Page, asked
+from services.agent.guests import Guests
 from services.agent.status import Status
 
 EXAMPLES: Final = """Example: kafra agent status
@@ -80,7 +81,8 @@ def facts(status: Status) -> list[tuple[str, str]]:
         ("server", f"{status.nats}, {_connection(status)}"),
         ("link", {None: "not needed now", True: "stands", False: "none"}[status.link]),
         ("bundle", status.bundle or "none"),
-        ("serves", f"{len(status.maps)} maps, {status.players} players"),
+        ("serves", f"{status.slots_used} maps{_of(status.slots)}, {status.players} players"),
+        ("players come", ways(status.guests)),
     ]
     if status.pause is not None:
         until = f", until {clock(status.pause.until_ms)}" if status.pause.until_ms is not None else ""
@@ -90,10 +92,25 @@ def facts(status: Status) -> list[tuple[str, str]]:
         rows += [
             ("CPU", f"{percent(cost.own_cpu)} of this machine; others {percent(cost.others_cpu)}"),
             ("memory", f"{cost.own_ram_mb:.0f} MB; free {cost.free_ram_mb:.0f} MB"),
-            ("sent", f"{size(cost.up_bytes)}, now {size(cost.up_bytes_s)}/s"),
-            ("received", f"{size(cost.down_bytes)}, now {size(cost.down_bytes_s)}/s"),
+            ("to players", f"{size(cost.game_up_bytes)}, now {size(cost.game_up_bytes_s)}/s"),
+            ("from players", f"{size(cost.game_down_bytes)}, now {size(cost.game_down_bytes_s)}/s"),
+            ("to the server", f"{size(cost.up_bytes)}, now {size(cost.up_bytes_s)}/s"),
+            ("from the server", f"{size(cost.down_bytes)}, now {size(cost.down_bytes_s)}/s"),
         ]
     return rows
+
+
+def _of(slots: int | None) -> str:
+    return "" if slots is None else f" of {slots} it has room for"
+
+
+def ways(guests: Guests) -> str:
+    """How players get here, and how many did."""
+    if guests.way == "none":
+        return "not at all: a made-up machine, or no connection yet"
+    counts = f"{guests.here} here, at most {guests.most}; {guests.dialled} dialled, {guests.let_in} through an open port"
+    how = "this machine dials their relay" if guests.way == "dialled" else "to its open port, or it dials"
+    return f"{how}: {counts}, {guests.refused} not taken"
 
 
 def _connection(status: Status) -> str:
@@ -104,7 +121,7 @@ def _connection(status: Status) -> str:
 
 def _maps(status: Status) -> Table:
     made = Table(header_style="bold", box=None, pad_edge=False)
-    for column in ("map", "role", "state", "since", "players", "CPU", "memory", "sent", "received", ""):
+    for column in ("map", "role", "state", "since", "players", "CPU", "memory", "to server", "from server", ""):
         made.add_column(column, overflow="fold")
     for row in status.maps:
         made.add_row(
