@@ -30,6 +30,7 @@ WORDS: Final[dict[State, str]] = {
     "unheard": "is connected; the server has said nothing yet",
     "not connected": "has no connection to the server",
 }
+NO_BUNDLE: Final = "none, and without one no map is served: bundle_url and bundle_key in agent.toml"
 FINDINGS: Final = ("unfit", "unheard", "not connected")
 
 

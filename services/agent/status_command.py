@@ -16,7 +16,7 @@ from rich.table import Table
 from libs.runtime.loop import EXIT_DONE, EXIT_FINDING
 from services.agent.asking import Page, asked
 from services.agent.guests import Guests
-from services.agent.status import Status
+from services.agent.status import NO_BUNDLE, Status
 
 EXAMPLES: Final = """Example: kafra agent status
   kafra agent status --open         its page, in your browser
@@ -80,8 +80,8 @@ def facts(status: Status) -> list[tuple[str, str]]:
         ("agent", f"{status.host}, Kafra {status.version}, runs for {age(status.at_ms - status.started_ms)}"),
         ("server", f"{status.nats}, {_connection(status)}"),
         ("link", {None: "not needed now", True: "stands", False: "none"}[status.link]),
-        ("bundle", status.bundle or "none"),
-        ("serves", f"{status.slots_used} maps{_of(status.slots)}, {status.players} players"),
+        ("bundle", status.bundle or NO_BUNDLE),
+        ("serves", f"{status.slots_used} maps{_of(status.slots)}, {status.players} players{_at_most(status.guests)}"),
         ("players come", ways(status.guests)),
     ]
     if status.pause is not None:
@@ -100,6 +100,10 @@ def facts(status: Status) -> list[tuple[str, str]]:
     return rows
 
 
+def _at_most(guests: Guests) -> str:
+    return f", at most {guests.most}" if guests.most else ""
+
+
 def _of(slots: int | None) -> str:
     return "" if slots is None else f" of {slots} it has room for"
 
@@ -108,9 +112,9 @@ def ways(guests: Guests) -> str:
     """How players get here, and how many did."""
     if guests.way == "none":
         return "not at all: a made-up machine, or no connection yet"
-    counts = f"{guests.here} here, at most {guests.most}; {guests.dialled} dialled, {guests.let_in} through an open port"
     how = "this machine dials their relay" if guests.way == "dialled" else "to its open port, or it dials"
-    return f"{how}: {counts}, {guests.refused} not taken"
+    came = f"{guests.dialled} dialled, {guests.let_in} through an open port, {guests.refused} not taken"
+    return f"{how}; {came}" if guests.dialled or guests.let_in or guests.refused else how
 
 
 def _connection(status: Status) -> str:

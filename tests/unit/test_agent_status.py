@@ -85,8 +85,14 @@ def test_it_is_said_in_json_and_read_again():
     ("guests", "said"),
     [
         (Guests(), "not at all"),
-        (Guests(way="dialled", here=2, most=100, dialled=5), "this machine dials their relay: 2 here, at most 100; 5 dialled"),
-        (Guests(way="open port", here=2, most=100, let_in=4), "to its open port, or it dials: 2 here"),
+        (
+            Guests(way="dialled", here=2, most=100, dialled=5),
+            "this machine dials their relay; 5 dialled, 0 through an open port, 0 not taken",
+        ),
+        (
+            Guests(way="open port", here=2, most=100, let_in=4),
+            "to its open port, or it dials; 0 dialled, 4 through an open port",
+        ),
     ],
 )
 def test_how_players_come_is_said(guests: Guests, said: str):
