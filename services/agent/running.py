@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from libs.bus.errors import BusUnavailable
+from libs.bus.errors import BusUnavailable, CredentialsRefused
 from libs.bus.nats import NatsBus, connect
 from libs.config import ConfigError
 from libs.events import HostId, Region
@@ -27,8 +27,8 @@ from services.agent.guests import Guests
 from services.agent.hosting import Hosting, default_directory
 from services.agent.machine import RealMachine
 from services.agent.ports import MapServers, Metrics
-from services.agent.seen import Seen, Server
-from services.agent.settings import AgentSettings, add_flags, settings_of
+from services.agent.seen import Seen, Server, said_of
+from services.agent.settings import USAGE, AgentSettings, add_flags, settings_of
 from services.agent.shell import AgentShell
 from services.agent.vigil import Vigil
 
@@ -84,6 +84,7 @@ def parse(arguments: list[str]) -> AgentSettings:
     """
     parser = argparse.ArgumentParser(
         prog="kafra agent",
+        usage=USAGE.format("kafra agent"),
         description="Offers this machine as a host of maps.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -156,8 +157,16 @@ async def connect_patiently(settings: AgentSettings, rng: random.Random) -> Nats
         except BusUnavailable as error:
             if wait_s == CONNECT_AGAIN_S_MIN:
                 _LOG.warning("%s; trying until there is one", error)
+        except CredentialsRefused as error:
+            raise CredentialsRefused(f"{error}: {_advice(settings)}") from None
         await asyncio.sleep(wait_s * rng.uniform(0.5, 1.0))
         wait_s = min(CONNECT_AGAIN_S_MAX, wait_s * 2)
+
+
+def _advice(settings: AgentSettings) -> str:
+    if settings.seed is None:
+        return "this agent has no key: kafra agent enroll makes one, --seed names it"
+    return "does the operator have the line that `kafra agent enroll` shows, and is this the seed of that host?"
 
 
 @dataclass(frozen=True)
@@ -231,7 +240,7 @@ async def _public(settings: AgentSettings, dialing: Dialing) -> tuple[str, int]:
     try:
         return settings.address, await dialing.listen(settings.port)
     except OSError as error:
-        why = error.strerror or error
+        why = said_of(error)
         _LOG.warning("port %d: %s; players come by connections of ours instead", settings.port, why)
         return "", 0
 

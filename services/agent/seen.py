@@ -105,7 +105,7 @@ class Seen:
             running = Running(host=self._place.host, pid=me.pid, began_s=began_s(me), port=port, token=page.token)
             self._place.set_running(running)
         except OSError as error:
-            _LOG.warning("no status page, kafra agent status finds nothing here: %s", error)
+            _LOG.warning("no status page, kafra agent status finds nothing here: %s", said_of(error))
 
     async def watch(self) -> None:
         """Until cancelled; raises what sampling raised."""
@@ -181,6 +181,11 @@ class Seen:
             _LOG.info("paused: %s", pause.detail) if pause is not None else _LOG.info("goes on hosting")
         if (pause is None) != (before is None) and self._server is not None:
             self._server.changed()
+
+
+def said_of(error: OSError) -> str:
+    """In the system's words; asyncio's own have the address once more."""
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def unix_ms() -> int:

@@ -20,6 +20,8 @@ from libs.config.findings import shown
 from libs.events import is_name
 from services.agent.quiet import ALLOWED, is_quiet_list
 
+USAGE: Final = "{} [--config FILE] [--KEY VALUE ...]    (--help names all keys)"
+"""A mistake is said in the line below it, not below fifteen."""
 FILE_NAME = "agent.toml"
 FILE_BYTES_MAX = 64 * 1024
 """Far above any real one; a wrong path may name anything."""
@@ -241,7 +243,15 @@ def settings_of(parser: argparse.ArgumentParser, given: argparse.Namespace) -> A
     for field in PATHS & flags.keys():
         flags[field] = Path(str(flags[field]))
     path: Path | None = given.config or (file if (file := default_file()).is_file() else None)
-    return AgentSettings(**{**(read_file(path) if path is not None else {}), **flags})  # type: ignore[arg-type]
+    values = {**(read_file(path) if path is not None else {}), **flags}
+    if "seed" not in values and not values.get("simulate") and (seed := enrolled(values.get("host_id"))).is_file():
+        values["seed"] = seed
+    return AgentSettings(**values)  # type: ignore[arg-type]
+
+
+def enrolled(host_id: object) -> Path:
+    """Where `kafra agent enroll` puts this host's seed."""
+    return default_file().with_name(f"{host_id}.seed")
 
 
 def _flag_value(parser: argparse.ArgumentParser, key: Key, written: object) -> object:
