@@ -11,12 +11,11 @@ from itertools import pairwise
 from typing import Annotated, Final, Literal
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from msgspec import Meta
 
 from libs.bundle.paths import check_path, check_together
 from libs.bundle.refusal import Kind, Refused
+from libs.ed25519 import InvalidSignature, PrivateKey, PublicKey
 
 FORMAT: Final = 1
 MANIFEST_NAME: Final = "manifest.kafra"
@@ -87,7 +86,7 @@ def version_of(files: Iterable[Entry]) -> str:
     return sha256("".join(lines).encode()).hexdigest()[:VERSION_CHARACTERS]
 
 
-def sealed(manifest: Manifest, key: Ed25519PrivateKey) -> bytes:
+def sealed(manifest: Manifest, key: PrivateKey) -> bytes:
     """
     Raises: Refused, where no agent would take it.
     """
@@ -98,7 +97,7 @@ def sealed(manifest: Manifest, key: Ed25519PrivateKey) -> bytes:
     return b"%s%d %s\n%s" % (_MAGIC, FORMAT, key.sign(body).hex().encode(), body)
 
 
-def opened(data: bytes, key: Ed25519PublicKey) -> Manifest:
+def opened(data: bytes, key: PublicKey) -> Manifest:
     """
     Raises: Refused.
     """
@@ -153,16 +152,16 @@ def packed_size_max(size: int) -> int:
     return size + size // 1000 + 64
 
 
-def public_key(text: str) -> Ed25519PublicKey:
+def public_key(text: str) -> PublicKey:
     """
     Raises: BadKey.
     """
     if _KEY.fullmatch(text) is None:
         raise BadKey("a bundle's key has 64 of 0-9 a-f; `kafra bundle key` shows it to the operator")
-    return Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
+    return PublicKey(bytes.fromhex(text))
 
 
-def public_text(key: Ed25519PublicKey) -> str:
+def public_text(key: PublicKey) -> str:
     """The same, for a file and for people."""
     return key.public_bytes_raw().hex()
 

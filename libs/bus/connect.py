@@ -18,7 +18,7 @@ from libs.bus.connection import (
     Connection,
     reconnect_wait,
 )
-from libs.bus.errors import AuthorizationFailed, BusUnavailable
+from libs.bus.errors import AuthorizationFailed, BusUnavailable, CredentialsRefused
 from libs.bus.guard import end
 from libs.identity.certificates import BadCertificate, client_context, is_loopback
 from libs.identity.keys import BadKey, check_private
@@ -74,7 +74,7 @@ async def open_connection(
     await connection.close()
     if refused.done() or refusals:
         refused.cancel()
-        raise AuthorizationFailed(f"{bare_url(url)} does not accept these credentials")
+        raise CredentialsRefused(f"{bare_url(url)} does not accept these credentials")
     refused.cancel()
     reason = failures[0] or (str(attempt.exception()) if attempt.done() and not attempt.cancelled() else "no answer")
     raise BusUnavailable(f"no NATS server at {bare_url(url)} within {timeout_s:g} s: {reason}")
@@ -113,8 +113,10 @@ def read_credentials(path: Path) -> dict[str, str]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise AuthorizationFailed(f"credentials {path}: {type(error).__name__}") from None
+    except OSError as error:
+        raise AuthorizationFailed(f"credentials {path}: {error.strerror or type(error).__name__}") from None
+    except UnicodeDecodeError:
+        raise AuthorizationFailed(f"credentials {path}: no text") from None
     if "BEGIN NATS USER JWT" in text:
         return {"user_credentials": str(path)}
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]

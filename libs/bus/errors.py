@@ -21,5 +21,9 @@ class AuthorizationFailed(BusError):
     """The server does not accept these credentials, or not this act."""
 
 
+class CredentialsRefused(AuthorizationFailed):
+    """The server does not know who signs in with these; their file is in order."""
+
+
 class ServerFailed(BusError):
     """The embedded server did not start: no binary, port taken, store in use. Its log's last lines are in the text."""

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from libs.events.base import Event, Reply, declare
 from libs.events.hosts import MAPS_PER_HOST_MAX
-from libs.events.names import AtMs, DurationMs, HostId, MapName, Name, Port, Region, Relays, Score, Seq, Text
+from libs.events.names import AtMs, Count, DurationMs, HostId, MapName, Name, Port, Region, Relays, Score, Seq, Text
 
 
 class OrderedMap(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +55,7 @@ class HostOrder(Event, frozen=True, kw_only=True):
     maps: map -> tenure and role; a map not named is stopped.
     link: where and with what to link, a fresh ticket for an agent that says it has no link; else null.
     score: the host's score without a map's own terms, for its player.
+    slots: how many maps the host has room for, for its player.
     notes: unmet requirements and other words for its player.
     regions: name -> the relay's host:port; the host times its way there.
     heard: the last heartbeat that counted; an agent that did not send it is not the only one with this identity.
@@ -71,6 +72,7 @@ class HostOrder(Event, frozen=True, kw_only=True):
     notes: Annotated[list[Text], Meta(max_length=32)] = []
     regions: Relays = {}
     heard: Heard | None = None
+    slots: Count | None = None
 
 
 @declare("host.lost", token="host", stream=None, said_by="bridge, when a link ends", heard_by="registry")

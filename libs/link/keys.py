@@ -11,15 +11,11 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-
+from libs.ed25519 import PrivateKey, PublicKey
 from libs.link.tls import CERT_FILE, KEY_FILE, BadIdentity, write_secret
 
 SIGNER, TAKER = "registry", "bridge"
 SIGNING_FILE, PUBLIC_FILE, BRIDGE_FILE = "tickets.key", "tickets.pub", "bridge.pem"
-_PEM: Final = serialization.Encoding.PEM
 HOSTS: Final = "kafra-hosts"
 """The name in the certificate; agents do not go by it but by the fingerprint."""
 
@@ -35,8 +31,9 @@ def link_keys(directory: Path) -> dict[str, Path]:
 
 def _make(signer: Path, taker: Path) -> None:
     from libs.link.certifying import make_authority  # an agent makes none
+    from libs.pem import private_pem, public_pem
 
-    key = Ed25519PrivateKey.generate()
+    key = PrivateKey.generate()
     for place in (signer, taker):
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
     made = make_authority(taker, (HOSTS,))[HOSTS]
@@ -45,38 +42,35 @@ def _make(signer: Path, taker: Path) -> None:
     for left in made.iterdir():
         left.unlink()
     made.rmdir()
-    private = key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    write_secret(signer / SIGNING_FILE, private)
+    write_secret(signer / SIGNING_FILE, private_pem(key))
     write_secret(signer / BRIDGE_FILE, (taker / CERT_FILE).read_bytes())
-    write_secret(taker / PUBLIC_FILE, key.public_key().public_bytes(_PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
+    write_secret(taker / PUBLIC_FILE, public_pem(key.public_key()))
 
 
-def signing_key(directory: Path) -> Ed25519PrivateKey:
+def signing_key(directory: Path) -> PrivateKey:
     """The registry's. Raises: BadIdentity."""
+    from libs.pem import read_private  # only services read keys from files
+
     path = directory / SIGNING_FILE
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), None)
+        return read_private(path.read_bytes())
     except OSError as error:
         raise BadIdentity(f"{path}: {error.strerror or error}") from None
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise BadIdentity(f"{path}: no private key in PEM") from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise BadIdentity(f"{path}: no Ed25519 key")
-    return key
+    except ValueError as error:
+        raise BadIdentity(f"{path}: {error}") from None
 
 
-def verifying_key(directory: Path) -> Ed25519PublicKey:
+def verifying_key(directory: Path) -> PublicKey:
     """The bridge's. Raises: BadIdentity."""
+    from libs.pem import read_public
+
     path = directory / PUBLIC_FILE
     try:
-        key = serialization.load_pem_public_key(path.read_bytes())
+        return read_public(path.read_bytes())
     except OSError as error:
         raise BadIdentity(f"{path}: {error.strerror or error}") from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise BadIdentity(f"{path}: no public key in PEM") from None
-    if not isinstance(key, Ed25519PublicKey):
-        raise BadIdentity(f"{path}: no Ed25519 key")
-    return key
+    except ValueError as error:
+        raise BadIdentity(f"{path}: {error}") from None
 
 
 def fingerprint_of(path: Path) -> bytes:

@@ -101,6 +101,11 @@ class Session:
     def channels(self) -> int:
         return len(self._channels)
 
+    @property
+    def is_settled(self) -> bool:
+        """No channel is open, and the peer has acknowledged all that was said."""
+        return not self._channels and not self._urgent and not self._sent.kept_bytes
+
     def open(self, place: Place) -> int:
         """A new channel's number."""
         assert self._opens

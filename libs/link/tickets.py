@@ -11,9 +11,9 @@ import binascii
 from typing import Annotated, Final, Literal
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from msgspec import Meta
+
+from libs.ed25519 import InvalidSignature, PrivateKey, PublicKey
 
 LIFE_MS: Final = 30_000
 SKEW_MS: Final = 2_000
@@ -52,12 +52,12 @@ class BadTicket(Exception):
 _DECODER: Final = msgspec.msgpack.Decoder(Ticket)
 
 
-def sign(ticket: Ticket, key: Ed25519PrivateKey) -> str:
+def sign(ticket: Ticket, key: PrivateKey) -> str:
     body = msgspec.msgpack.encode(ticket)
     return base64.urlsafe_b64encode(key.sign(_TICKET + body) + body).decode().rstrip("=")
 
 
-def verify(text: str, key: Ed25519PublicKey, *, purpose: Purpose, host: str, holder: str, now_ms: int, to: str = "") -> Ticket:
+def verify(text: str, key: PublicKey, *, purpose: Purpose, host: str, holder: str, now_ms: int, to: str = "") -> Ticket:
     """The ticket, if it is what it should be. holder: the key its bearer says is his own, hex; ask `proven` besides.
 
     Raises:
@@ -77,7 +77,7 @@ def verify(text: str, key: Ed25519PublicKey, *, purpose: Purpose, host: str, hol
     return ticket
 
 
-def _opened(text: str, key: Ed25519PublicKey) -> Ticket:
+def _opened(text: str, key: PublicKey) -> Ticket:
     try:
         if len(text) > TEXT_MAX:
             raise ValueError
@@ -95,11 +95,11 @@ def _opened(text: str, key: Ed25519PublicKey) -> Ticket:
         raise BadTicket("unreadable", "signed, and no ticket of this version", signed=True) from None
 
 
-def public_hex(key: Ed25519PrivateKey) -> str:
+def public_hex(key: PrivateKey) -> str:
     return key.public_key().public_bytes_raw().hex()
 
 
-def prove(key: Ed25519PrivateKey, ticket: str, certificate: bytes) -> bytes:
+def prove(key: PrivateKey, ticket: str, certificate: bytes) -> bytes:
     """That who says this has the key. certificate: SHA-256 of the TLS certificate of who is told, checked before: so nobody in
     between can use the proof elsewhere."""
     return key.sign(_PROOF + certificate + ticket.encode())
@@ -107,7 +107,7 @@ def prove(key: Ed25519PrivateKey, ticket: str, certificate: bytes) -> bytes:
 
 def proven(proof: bytes, holder: str, ticket: str, certificate: bytes) -> bool:
     try:
-        Ed25519PublicKey.from_public_bytes(bytes.fromhex(holder)).verify(proof, _PROOF + certificate + ticket.encode())
+        PublicKey(bytes.fromhex(holder)).verify(proof, _PROOF + certificate + ticket.encode())
     except (InvalidSignature, ValueError):
         return False
     return True

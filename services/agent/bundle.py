@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from libs.bundle.manifest import Entry, Manifest, opened, public_key, public_text
 from libs.bundle.refusal import Kind, Refused
+from libs.ed25519 import PublicKey
 from services.agent.bundle_download import AT_ONCE, Gone, Part, Source, bare, open_source, to_its_end
 from services.agent.bundle_report import BundleRefused, Busy, NoRoom, Unavailable, evidence_of
 from services.agent.bundle_store import Seen, Store, Version
@@ -93,7 +93,7 @@ def platform_name() -> str:
 class _Fetch:
     """One fetch, with the store's lock held."""
 
-    def __init__(self, source: Source, key: Ed25519PublicKey, store: Store, tell: Tell) -> None:
+    def __init__(self, source: Source, key: PublicKey, store: Store, tell: Tell) -> None:
         self._source, self._key, self._store, self._tell = source, key, store, tell
         self._manifest: Manifest | None = None
         self._had_sequence: int | None = None
@@ -194,7 +194,7 @@ class _Fetch:
             raise NoRoom(f"{self._store.root}: {_mb(needed)} MB are needed, and {_mb(free)} MB are free on that disk")
 
 
-def is_signed(version: Version, key: Ed25519PublicKey) -> bool:
+def is_signed(version: Version, key: PublicKey) -> bool:
     """By whom this is the public key."""
     try:
         opened((version.tree.parent / "manifest").read_bytes(), key)

@@ -21,7 +21,7 @@ from libs.runtime.loop import EXIT_DONE, EXIT_FINDING, EXIT_NO_ANSWER
 from services.agent.bundle import Progress, fetch
 from services.agent.bundle_report import BundleError, BundleRefused, Unavailable
 from services.agent.bundle_store import Store, default_root
-from services.agent.settings import AgentSettings, add_flags, settings_of
+from services.agent.settings import USAGE, AgentSettings, add_flags, settings_of
 
 EXAMPLES: Final = """Example: kafra agent bundle fetch
   kafra agent bundle fetch --bundle-url https://play.example.org/bundle --bundle-key 3317...be22
@@ -32,6 +32,7 @@ EXAMPLES: Final = """Example: kafra agent bundle fetch
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="kafra agent bundle",
+        usage=USAGE.format("kafra agent bundle fetch|list"),
         description="The server's files that maps are run with: fetch brings the newest, list shows what is here.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

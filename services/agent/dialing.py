@@ -16,6 +16,7 @@ from libs.events.orders import NO_PORT
 from libs.link.keys import linking_context
 from libs.link.messages import DialOpen
 from libs.link.peer import words
+from services.agent.guests import Guests
 from services.agent.pace import Bucket
 from services.agent.pipe import NotDialled, Pipe
 from services.agent.ports import Doors, ProcessKey
@@ -41,7 +42,8 @@ class Limits:
 
 
 class Dialing:
-    """doors: the map-servers here. Since its start: up_bytes to players, down_bytes from them; dialled, refused: how often.
+    """doors: the map-servers here. Since its start: up_bytes to players, down_bytes from them; how often dialled, let_in
+    (through the open port), refused.
 
     Use: `AgentShell(..., dials=dialing)`, and `await dialing.close()` at the end.
     """
@@ -54,12 +56,24 @@ class Dialing:
         self._pipes: set[Pipe] = set()
         self._port: RelayPort | None = None
         self._dialling = 0
-        self.up_bytes = self.down_bytes = self.dialled = self.refused = 0
+        self.up_bytes = self.down_bytes = self.dialled = self.let_in = self.refused = 0
 
     @property
     def players(self) -> int:
         """Who is here through a relay, or just comes."""
         return len(self._pipes)
+
+    def guests(self) -> Guests:
+        return Guests(
+            here=self.players,
+            most=self._limits.players_max,
+            way="dialled" if self._port is None else "open port",
+            dialled=self.dialled,
+            let_in=self.let_in,
+            refused=self.refused,
+            up_bytes=self.up_bytes,
+            down_bytes=self.down_bytes,
+        )
 
     async def answer(self, dial: HostDial) -> HostDialReply:
         """Returns when the player's connection stands, or why it does not."""
@@ -118,7 +132,10 @@ class Dialing:
             async with asyncio.timeout(DIAL_S):
                 await _or_words("the map-server", self._loop.create_connection(lambda: pipe.door, LOOPBACK, door))
                 await self._to_relay(dial, pipe, certificate, *to)
-            self.dialled += 1
+            if len(to) > 1:
+                self.dialled += 1
+            else:
+                self.let_in += 1
         except TimeoutError:
             raise NotDialled("no answer in time") from None
         finally:

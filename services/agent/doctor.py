@@ -27,7 +27,7 @@ from libs.runtime.loop import EXIT_DONE, EXIT_FINDING, EXIT_NO_ANSWER
 from services.agent.diagnosis import Diagnosis
 from services.agent.machine import RealMachine
 from services.agent.relays import FIRST_PROBES, Relays
-from services.agent.settings import AgentSettings, add_flags, settings_of
+from services.agent.settings import USAGE, AgentSettings, add_flags, settings_of
 
 NAME: Final = "doctor"
 """What the connection calls itself, and the host where none is configured: it is no agent's."""
@@ -46,6 +46,7 @@ Step = Callable[[str], None]
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="kafra agent doctor",
+        usage=USAGE.format("kafra agent doctor"),
         description="Would this machine be accepted as a host, and why not. Exit code 0: yes, 1: no, 3: nothing answers.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -9,54 +9,19 @@ its own stream tells (maps/stream.py); what is no such stream, from either side,
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 from libs.events import MapName
 from libs.link.session import Place
 from libs.rathena.framing import BadStream
 from libs.rathena.packets import BadPacket
+from services.agent.link_events import Gone, Heard, Linked, LinkEvent, Players
 from services.agent.maps.stream import StreamWatch
 
 LOOPBACK: Final = "127.0.0.1"
 HIGH_BYTES: Final = 256 * 1024
 """What waits for the link of one map-server; then it is not read. A burst of saves is 100 KB."""
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Linked:
-    """The bridge has taken this map-server: it may serve."""
-
-    map: MapName
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """It is no map-server to the bridge any more: it ended, the bridge cut it, or the link is lost. It may come again."""
-
-    map: MapName
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Players:
-    """How many play there, when it changed."""
-
-    map: MapName
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """So many bytes went up to the bridge, or came down from it, uncompressed."""
-
-    map: MapName
-    up_bytes: int
-    down_bytes: int
-
-
-LinkEvent = Linked | Gone | Players | Heard
 
 
 class Carrier(Protocol):
@@ -128,9 +93,9 @@ class Endpoint:
             wire.close()
         self._over(reason)
 
-    def sent_some(self) -> None:
-        """What waits for the link became less."""
-        if self._wire is not None:
+    def sent_some(self, waiting: int) -> None:
+        """So many bytes wait for the link still."""
+        if self._wire is not None and waiting <= HIGH_BYTES // 2:
             self._wire.read(True)
 
     # -- the map-server ---------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from libs.events import HostId, MapName, MapReport, OrderedMap
 from libs.runtime.clock import Clock
@@ -24,11 +24,13 @@ from services.agent.bundle_download import to_its_end
 from services.agent.bundle_report import BundleError
 from services.agent.bundle_store import Version, default_root
 from services.agent.bundle_supply import Supply
-from services.agent.endpoint import Gone, Heard, Linked, LinkEvent, Players
 from services.agent.link import AgentLink
+from services.agent.link_events import Gone, Heard, Linked, LinkEvent, Players
 from services.agent.maps.core import Falls
-from services.agent.maps.servers import OwnMapServers, Status
 from services.agent.maps.tree import BadBundle, Bundle
+
+if TYPE_CHECKING:
+    from services.agent.maps.servers import OwnMapServers, Status
 
 AGAIN_S: Final = (2.0, 30.0)
 """After what is ordered could not be served; doubled each time."""
@@ -123,7 +125,7 @@ class Hosting:
             if version != self.version:
                 self.on_need()
 
-    def statuses(self) -> list[Status]:
+    def statuses(self) -> "list[Status]":
         """As `OwnMapServers.statuses`; empty while nothing is served."""
         return self._servers.statuses() if self._servers is not None else []
 
@@ -170,6 +172,8 @@ class Hosting:
             self._ended.set()
 
     async def _serve_from(self, version: Version) -> None:
+        from services.agent.maps.servers import OwnMapServers  # a machine without a map pays for none of it
+
         await to_its_end(self._supply.check, version)
         servers = OwnMapServers(
             Bundle.at(version.tree), self._directory, _Ways(self.link, self.public), self._clock, self._program

@@ -2,31 +2,36 @@
 
 `await link.open(map)` gives the port at which a map-server finds its char-server. In: orders' `link` with a ticket (`offer`).
 Out: `on_event`; `report` for host.metrics, by which a ticket is asked for. An interruption of up to a second is nobody's
-business: the session is resumed. After that it is lost: map-servers see their char-server go and come, and run on.
+business: the session is resumed. After that it is lost: map-servers see their char-server go and come, and run on. With no
+map for IDLE_S it is ended: a host that serves nothing costs the bridge nothing. The next map opens it again.
 """
 
 import asyncio
 import logging
 import random
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
+from libs.ed25519 import PrivateKey
 from libs.events import HostId, Link, LinkReport, MapName
 from libs.link.messages import LinkAccepted, LinkOpen, LinkResume, LinkResumed
 from libs.link.records import BadLink
-from libs.link.session import Ended, Left, Place, Said, Session, bye
-from libs.link.tickets import LIFE_MS, prove, public_hex
-from services.agent.endpoint import HIGH_BYTES, Endpoint, LinkEvent
+from libs.link.session import Place, Session, bye
+from libs.link.tickets import prove, public_hex
+from services.agent.carried import Carried
+from services.agent.link_events import LinkEvent
+from services.agent.offers import Offers
 from services.agent.uplink import NoLink, Refused, Uplink
 
-TAKE_BYTES: Final = 128 * 1024
+if TYPE_CHECKING:
+    from services.agent.endpoint import Endpoint
+
 RESUME_AGAIN_S: Final = 0.05
 OPEN_AGAIN_S: Final = (0.1, 0.5)
 """A bridge that was started again waits 2 s for its hosts. Who is refused needs another ticket, at most one a second."""
-TICKET_S: Final = LIFE_MS / 1000 - 5
-"""By this agent's own stopwatch; an older one is not tried any more."""
+IDLE_S: Final = 60.0
+"""Long enough that a map which is given back and taken anew costs no new session; four beats a second each way until then."""
+IDLE_AGAIN_S: Final = 1.0
 _LOG = logging.getLogger(__name__)
 
 
@@ -39,19 +44,20 @@ class AgentLink:
         on_event: Callable[[LinkEvent], None],
         on_need: Callable[[], None] = lambda: None,
         rng: random.Random | None = None,
+        idle_s: float = IDLE_S,
     ) -> None:
         self._host, self._on_event, self._on_need = host, on_event, on_need
         self._rng = rng or random.Random()
-        self._key = Ed25519PrivateKey.generate()
+        self._key = PrivateKey.generate()
         self.key = public_hex(self._key)
         self._endpoints: dict[MapName, Endpoint] = {}
-        self._by_channel: dict[int, Endpoint] = {}
-        self._offer: tuple[Link, float] | None = None
+        self._idle_s = idle_s
+        self._idle: asyncio.TimerHandle | None = None
+        self._offers = Offers()
         self._news = asyncio.Event()
-        self._session: Session | None = None
+        self._carried = Carried(self._give_up)
         self._accepted: LinkAccepted | None = None
         self._at: Link | None = None
-        self._uplink: Uplink | None = None
 
     # -- for the supervisor -----------------------------------------------------------------------------------------------
 
@@ -63,12 +69,14 @@ class AgentLink:
         Raises:
             OSError: no port can be had.
         """
+        from services.agent.endpoint import Endpoint  # 4 MB of packet tables: an agent without a map does without
+
         if (known := self._endpoints.get(name)) is not None:
             self.close(name)
-        endpoint = Endpoint(Place(map=name, address=address, port=port), self, self._on_event)
+        endpoint = Endpoint(Place(map=name, address=address, port=port), self._carried, self._on_event)
         local_port = await endpoint.listen()
         self._endpoints[name] = endpoint
-        if known is None and self._session is None:
+        if known is None and self._carried.session is None:
             self._on_need()
         self._news.set()
         return local_port
@@ -76,18 +84,14 @@ class AgentLink:
     def close(self, name: MapName) -> None:
         """The map is served here no more."""
         if (endpoint := self._endpoints.pop(name, None)) is not None:
-            self._end_channel(endpoint, "it is served here no more")
+            self._carried.ended(endpoint, "it is served here no more")
             endpoint.close()
-
-    def players(self, name: MapName) -> int:
-        """As its map-server last said."""
-        endpoint = self._endpoints.get(name)
-        return endpoint.players if endpoint is not None else 0
+        self._watch_idle(self._idle_s)
 
     @property
     def linked(self) -> bool:
         """There is a session; its connection may be interrupted."""
-        return self._session is not None
+        return self._carried.session is not None
 
     # -- for dials --------------------------------------------------------------------------------------------------------
 
@@ -105,7 +109,7 @@ class AgentLink:
     def offer(self, link: Link) -> None:
         """The newest ticket counts."""
         if link.certificate:
-            self._offer = link, asyncio.get_running_loop().time()
+            self._offers.add(link)
             self._news.set()
 
     # -- its life ---------------------------------------------------------------------------------------------------------
@@ -122,19 +126,17 @@ class AgentLink:
                 await asyncio.sleep(wait_s * self._rng.uniform(0.5, 1.0))
                 wait_s = min(OPEN_AGAIN_S[1], wait_s * 2)
         finally:
-            if self._uplink is not None:
-                self._uplink.write(bye("the agent ends"))
-                self._uplink.close()
-            self._lose("the agent ends")
+            self._leave("the agent ends")
             for name in list(self._endpoints):
                 self.close(name)
+            if self._idle is not None:
+                self._idle.cancel()
 
     async def _ticket(self) -> Link:
         """A ticket that is fresh, when somebody wants a link."""
-        loop = asyncio.get_running_loop()
         while True:
-            if self._offer is not None and self._endpoints and loop.time() - self._offer[1] < TICKET_S:
-                return self._offer[0]
+            if self._endpoints and (link := self._offers.fresh()) is not None:
+                return link
             self._news.clear()
             await self._news.wait()
 
@@ -150,35 +152,36 @@ class AgentLink:
         except (NoLink, Refused) as error:
             _LOG.info("no link to the bridge: %s", error)
             uplink.abort(str(error))
-            if uplink.greeted and self._offer is not None and self._offer[0] is link:
-                self._offer = None
+            if uplink.greeted and self._offers.use_up(link):
                 self._on_need()
             return False
-        self._offer = None
+        self._offers.use_up(link)
         if not isinstance(answer, LinkAccepted):
             uplink.abort("it accepts what was not asked")
             return False
         _LOG.info("linked to the bridge")
-        self._session, self._accepted, self._at, self._uplink = session, answer, link, uplink
+        self._accepted, self._at = answer, link
+        self._carried.session, self._carried.uplink = session, uplink
         uplink.start()
         self._on_need()
         for endpoint in [endpoint for endpoint in self._endpoints.values() if endpoint.waits]:
-            self.connected(endpoint)
+            self._carried.connected(endpoint)
+        self._watch_idle(self._idle_s)
         return True
 
     async def _keep(self) -> None:
         """As long as the session lives: a connection that breaks is made anew, for the window the bridge gave."""
-        session = self._session
+        session = self._carried.session
         assert session is not None
         assert self._accepted is not None
         loop = asyncio.get_running_loop()
         window_s = self._accepted.window_ms / 1000
-        while self._session is session:
-            assert self._uplink is not None
-            why = await self._uplink.ended
-            if self._session is not session:
+        while self._carried.session is session:
+            assert self._carried.uplink is not None
+            why = await self._carried.uplink.ended
+            if self._carried.session is not session:
                 return
-            self._uplink = None
+            self._carried.uplink = None
             session.broke()
             _LOG.info("the link is interrupted: %s", why)
             deadline_s = loop.time() + window_s
@@ -197,7 +200,7 @@ class AgentLink:
 
     async def _resume(self) -> bool:
         """Raises: Refused: the bridge does not know it any more. BadLink: it counts otherwise than we."""
-        session, accepted, at = self._session, self._accepted, self._at
+        session, accepted, at = self._carried.session, self._accepted, self._at
         assert session is not None
         assert accepted is not None
         assert at is not None
@@ -215,93 +218,58 @@ class AgentLink:
         if not isinstance(answer, LinkResumed):
             raise Refused("it accepts what was not asked")
         session.resume(answer.received)
-        self._uplink = uplink
+        self._carried.uplink = uplink
         uplink.start()
-        self._pump()
+        self._carried.pump()
         _LOG.info("the link is resumed")
         return True
 
     def _new_uplink(self, session: Session) -> Uplink:
-        return Uplink(lambda data: self._heard(session, data), self._pump, session.beat)
+        return Uplink(lambda data: self._carried.heard(session, data), self._carried.pump, session.beat)
 
     def _lose(self, reason: str) -> None:
         """The session is over; map-servers see their char-server go."""
-        if self._session is None:
+        if self._carried.session is None:
             return
-        _LOG.info("the link is lost: %s", reason)
-        uplink, self._uplink = self._uplink, None
-        self._session = self._accepted = self._at = None
-        self._by_channel = {}
+        _LOG.info("the link is over: %s", reason)
+        uplink, self._carried.uplink = self._carried.uplink, None
+        self._carried.forget()
+        self._accepted = self._at = None
         if uplink is not None:
             uplink.abort(reason)
         for endpoint in self._endpoints.values():
             endpoint.drop(reason)
 
-    # -- the session ------------------------------------------------------------------------------------------------------
+    # -- its end, when nothing is served ----------------------------------------------------------------------------------
 
-    def _heard(self, session: Session, data: bytes) -> None:
-        if session is not self._session:
+    def _watch_idle(self, seconds: float) -> None:
+        """From the last map that is closed, and from a link that came when none was wanted any more."""
+        if self._idle is not None:
+            self._idle.cancel()
+        self._idle = asyncio.get_running_loop().call_later(seconds, self._look_idle)
+
+    def _look_idle(self) -> None:
+        """The bridge has every word of ours, or it goes on."""
+        if self._carried.session is None or self._endpoints:
             return
-        try:
-            for event in session.feed(data):
-                if isinstance(event, Said):
-                    if (endpoint := self._by_channel.get(event.channel)) is not None:
-                        endpoint.told(event.data)
-                elif isinstance(event, Ended):
-                    if (endpoint := self._by_channel.pop(event.channel, None)) is not None:
-                        endpoint.drop(event.reason)
-                elif isinstance(event, Left):
-                    self._give_up(event.reason)
-                    return
-        except BadLink as error:
-            self._give_up(str(error))
-        self._pump()
+        if self._carried.uplink is None or not self._carried.session.is_settled:
+            self._watch_idle(IDLE_AGAIN_S)
+            return
+        self._leave("nothing is served here")
+        self._on_need()
+
+    def _leave(self, reason: str) -> None:
+        """The bridge is told that the session is over."""
+        uplink, self._carried.uplink = self._carried.uplink, None
+        if uplink is not None:
+            uplink.write(bye(reason))
+            uplink.close()
+        self._lose(reason)
 
     def _give_up(self, reason: str) -> None:
         """Then `_keep` ends, and a ticket is wanted."""
-        uplink = self._uplink
+        uplink = self._carried.uplink
         self._lose(reason)
         if uplink is not None:
             uplink.abort(reason)
         self._on_need()
-
-    def _pump(self) -> None:
-        try:
-            while self._session is not None and self._uplink is not None and self._uplink.has_room:
-                if not (data := self._session.take(TAKE_BYTES)):
-                    break
-                self._uplink.write(data)
-        except BadLink as error:
-            self._give_up(str(error))
-        for channel, endpoint in list(self._by_channel.items()):
-            if self._session is not None and self._session.waiting(channel) <= HIGH_BYTES // 2:
-                endpoint.sent_some()
-
-    # -- its endpoints (endpoint.Carrier) ---------------------------------------------------------------------------------
-
-    def connected(self, endpoint: Endpoint) -> None:
-        if self._session is not None:
-            channel = self._session.open(endpoint.place)
-            self._by_channel[channel] = endpoint
-            endpoint.carried(channel)
-            self._pump()
-
-    def say(self, endpoint: Endpoint, data: bytes) -> int:
-        if self._session is None or endpoint.channel is None:
-            return 0
-        self._session.say(endpoint.channel, data)
-        self._pump()
-        return self._session.waiting(endpoint.channel) if self._session is not None else 0
-
-    def took(self, endpoint: Endpoint, count: int) -> None:
-        if self._session is not None and endpoint.channel is not None:
-            self._session.took(endpoint.channel, count)
-
-    def ended(self, endpoint: Endpoint, reason: str) -> None:
-        self._end_channel(endpoint, reason)
-
-    def _end_channel(self, endpoint: Endpoint, reason: str) -> None:
-        if self._session is not None and endpoint.channel is not None:
-            self._by_channel.pop(endpoint.channel, None)
-            self._session.end(endpoint.channel, reason)
-            self._pump()

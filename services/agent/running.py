@@ -7,10 +7,9 @@ import random
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from typing import Any
 
-from libs.bus.errors import BusUnavailable
+from libs.bus.errors import BusUnavailable, CredentialsRefused
 from libs.bus.nats import NatsBus, connect
 from libs.config import ConfigError
 from libs.events import HostId, Region
@@ -24,11 +23,12 @@ from services.agent.bundle_store import Store, default_root
 from services.agent.bundle_supply import Supply
 from services.agent.core import Agent, Identity, Measured
 from services.agent.dialing import Dialing, Limits
+from services.agent.guests import Guests
 from services.agent.hosting import Hosting, default_directory
 from services.agent.machine import RealMachine
 from services.agent.ports import MapServers, Metrics
-from services.agent.seen import Seen, Server
-from services.agent.settings import AgentSettings, add_flags, settings_of
+from services.agent.seen import Seen, Server, said_of
+from services.agent.settings import USAGE, AgentSettings, add_flags, settings_of
 from services.agent.shell import AgentShell
 from services.agent.vigil import Vigil
 
@@ -84,6 +84,7 @@ def parse(arguments: list[str]) -> AgentSettings:
     """
     parser = argparse.ArgumentParser(
         prog="kafra agent",
+        usage=USAGE.format("kafra agent"),
         description="Offers this machine as a host of maps.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -156,8 +157,16 @@ async def connect_patiently(settings: AgentSettings, rng: random.Random) -> Nats
         except BusUnavailable as error:
             if wait_s == CONNECT_AGAIN_S_MIN:
                 _LOG.warning("%s; trying until there is one", error)
+        except CredentialsRefused as error:
+            raise CredentialsRefused(f"{error}: {_advice(settings)}") from None
         await asyncio.sleep(wait_s * rng.uniform(0.5, 1.0))
         wait_s = min(CONNECT_AGAIN_S_MAX, wait_s * 2)
+
+
+def _advice(settings: AgentSettings) -> str:
+    if settings.seed is None:
+        return "this agent has no key: kafra agent enroll makes one, --seed names it"
+    return "does the operator have the line that `kafra agent enroll` shows, and is this the seed of that host?"
 
 
 @dataclass(frozen=True)
@@ -192,6 +201,7 @@ class _Parts:
             shell.beat_soon,
             link=lambda: report.linked if (report := hosting.link.report) is not None else None,
             statuses=hosting.statuses,
+            guests=self.dialing.guests if self.dialing is not None else Guests,
         )
 
     def beside(self) -> Iterator[Coroutine[Any, Any, None]]:
@@ -216,25 +226,23 @@ async def _parts(settings: AgentSettings, host: HostId, clock: Clock, rng: rando
         keeper = Keeper(settings.bundle_url, key, store, rng, settings.ca, hosting.look)
     hosting.see()
     refused = lambda: keeper.refused if keeper is not None else None  # noqa: E731
-    machine = RealMachine(settings.address, settings.port, clock, rng, lambda: hosting.version, refused)
-    await machine.measure_clock()
     dialing = Dialing(host, hosting.link, hosting, Limits(settings.players_max, settings.mbps_max))
-    hosting.public = await _public(settings, dialing)
+    address, port = hosting.public = await _public(settings, dialing)
+    machine = RealMachine(address or None, port, clock, rng, lambda: hosting.version, refused)
+    await machine.measure_clock()
     return _Parts(machine, hosting, hosting, dialing, keeper)
 
 
 async def _public(settings: AgentSettings, dialing: Dialing) -> tuple[str, int]:
-    """Where relays may come, if they may: map-servers tell their address in four bytes."""
+    """Where relays may come; nowhere ("", 0), which is told to nobody, unless the port can be had."""
     if settings.address is None:
         return "", 0
     try:
-        return str(IPv4Address(settings.address)), await dialing.listen(settings.port)
-    except ValueError:
-        why = f"address = {settings.address} is no IPv4 address"
+        return settings.address, await dialing.listen(settings.port)
     except OSError as error:
-        why = f"port {settings.port}: {error.strerror or error}"
-    _LOG.warning("%s; players come by connections of ours instead", why)
-    return "", 0
+        why = said_of(error)
+        _LOG.warning("port %d: %s; players come by connections of ours instead", settings.port, why)
+        return "", 0
 
 
 async def _first_of(*work: Coroutine[Any, Any, None]) -> None:

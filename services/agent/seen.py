@@ -24,6 +24,7 @@ from libs.bus.connect import bare_url
 from libs.events import HostId
 from libs.version import VERSION
 from services.agent.core import Agent, Measured
+from services.agent.guests import Guests
 from services.agent.pausing import Look, Pause, Pausing, Rules, Word
 from services.agent.places import Place, Running, began_s
 from services.agent.quiet import hours_of
@@ -49,7 +50,7 @@ class Line(Protocol):
 @dataclass(frozen=True)
 class Server:
     """measure(): as for the heartbeat. changed(): say so soon. link(): the one to the bridge stands; None: none is wanted.
-    statuses(): of the map-servers; quick, it is asked at every sample and every look of the player."""
+    statuses(): of the map-servers, guests(): of players' connections; quick, they are asked at every sample and every look."""
 
     agent: Agent
     line: Line
@@ -57,6 +58,7 @@ class Server:
     changed: Callable[[], None]
     link: Callable[[], bool | None] = lambda: None
     statuses: "Callable[[], Sequence[MapStatus]]" = lambda: ()
+    guests: Callable[[], Guests] = Guests
 
 
 def rules_of(settings: AgentSettings) -> Rules:
@@ -103,7 +105,7 @@ class Seen:
             running = Running(host=self._place.host, pid=me.pid, began_s=began_s(me), port=port, token=page.token)
             self._place.set_running(running)
         except OSError as error:
-            _LOG.warning("no status page, kafra agent status finds nothing here: %s", error)
+            _LOG.warning("no status page, kafra agent status finds nothing here: %s", said_of(error))
 
     async def watch(self) -> None:
         """Until cancelled; raises what sampling raised."""
@@ -139,6 +141,7 @@ class Seen:
                 link=server.link() if server is not None else None,
                 measured=server.measure() if server is not None else Measured(),
                 statuses=self._statuses(),
+                guests=self._guests(),
                 samples=tuple(self._sampler.kept),
             )
         )
@@ -160,10 +163,13 @@ class Seen:
             self._sample()
 
     def _sample(self) -> None:
-        self._look(self._sampler.take(self._statuses(), time.monotonic()))
+        self._look(self._sampler.take(self._statuses(), self._guests(), time.monotonic()))
 
     def _statuses(self) -> "Sequence[MapStatus]":
         return self._server.statuses() if self._server is not None else ()
+
+    def _guests(self) -> Guests:
+        return self._server.guests() if self._server is not None else Guests()
 
     def _look(self, sample: Sample) -> None:
         """Whether it is paused now; a change is said at once, to the player and to the server."""
@@ -175,6 +181,11 @@ class Seen:
             _LOG.info("paused: %s", pause.detail) if pause is not None else _LOG.info("goes on hosting")
         if (pause is None) != (before is None) and self._server is not None:
             self._server.changed()
+
+
+def said_of(error: OSError) -> str:
+    """In the system's words; asyncio's own have the address once more."""
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def unix_ms() -> int:

@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -19,6 +20,8 @@ from libs.config.findings import shown
 from libs.events import is_name
 from services.agent.quiet import ALLOWED, is_quiet_list
 
+USAGE: Final = "{} [--config FILE] [--KEY VALUE ...]    (--help names all keys)"
+"""A mistake is said in the line below it, not below fifteen."""
 FILE_NAME = "agent.toml"
 FILE_BYTES_MAX = 64 * 1024
 """Far above any real one; a wrong path may name anything."""
@@ -87,6 +90,15 @@ def is_nats_url(text: str) -> bool:
     return re.fullmatch(rf"\S{{1,{TEXT_MAX}}}", text) is not None and all(map(_is_server, text.split(",")))
 
 
+def is_open_address(text: str) -> bool:
+    """Relays can be told to come there; 127.0.0.1 for a lab on one machine. Map-servers say their address in four bytes."""
+    try:
+        address = IPv4Address(text)
+    except ValueError:
+        return False
+    return not (address.is_unspecified or address.is_link_local or address.is_multicast or address.is_reserved)
+
+
 def is_web_url(text: str) -> bool:
     try:
         at = urlsplit(text)
@@ -107,8 +119,8 @@ KEYS: Final = (
         "address",
         "address",
         str,
-        lambda text: re.fullmatch(r"[0-9A-Za-z.:-]{1,64}", text) is not None,
-        "an address or a name, at most 64 characters, in quotes",
+        is_open_address,
+        'your router\'s IPv4 address as others see it, no name: "203.0.113.7"; leave it out where no port is forwarded',
         "address of a port your router forwards here; none: none is needed",
     ),
     Key("port", "port", int, lambda n: 0 <= n < 65536, "0 to 65535", "port of the same"),
@@ -231,7 +243,15 @@ def settings_of(parser: argparse.ArgumentParser, given: argparse.Namespace) -> A
     for field in PATHS & flags.keys():
         flags[field] = Path(str(flags[field]))
     path: Path | None = given.config or (file if (file := default_file()).is_file() else None)
-    return AgentSettings(**{**(read_file(path) if path is not None else {}), **flags})  # type: ignore[arg-type]
+    values = {**(read_file(path) if path is not None else {}), **flags}
+    if "seed" not in values and not values.get("simulate") and (seed := enrolled(values.get("host_id"))).is_file():
+        values["seed"] = seed
+    return AgentSettings(**values)  # type: ignore[arg-type]
+
+
+def enrolled(host_id: object) -> Path:
+    """Where `kafra agent enroll` puts this host's seed."""
+    return default_file().with_name(f"{host_id}.seed")
 
 
 def _flag_value(parser: argparse.ArgumentParser, key: Key, written: object) -> object:

@@ -12,6 +12,7 @@ import msgspec
 
 from libs.events import HostOrder
 from services.agent.core import Measured
+from services.agent.guests import Guests
 from services.agent.pausing import Pause
 from services.agent.samples import SAMPLE_S, Sample
 from services.agent.score import Term, terms_of, unmet
@@ -29,6 +30,7 @@ WORDS: Final[dict[State, str]] = {
     "unheard": "is connected; the server has said nothing yet",
     "not connected": "has no connection to the server",
 }
+NO_BUNDLE: Final = "none, and without one no map is served: bundle_url and bundle_key in agent.toml"
 FINDINGS: Final = ("unfit", "unheard", "not connected")
 
 
@@ -65,8 +67,9 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Times are Unix ms. link: to the bridge; None: none is wanted. notes: the server's words. history: oldest first, every
-    step_s."""
+    """Times are Unix ms. link: to the bridge; None: none is wanted. slots_used, slots: of maps; slots None while the server has
+    named none. guests: players by their own connections, where `players` is what their maps say. notes: the server's words.
+    history: oldest first, every step_s."""
 
     host: str
     version: str
@@ -81,7 +84,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: float | None
     link: bool | None
     bundle: str | None
+    slots_used: int
+    slots: int | None
     players: int
+    guests: Guests
     maps: list[MapRow]
     cost: Sample | None
     score: Score
@@ -110,6 +116,7 @@ class Parts:
     link: bool | None = None
     measured: Measured = field(default_factory=Measured)
     statuses: "Sequence[MapStatus]" = ()
+    guests: Guests = field(default_factory=Guests)
     samples: Sequence[Sample] = ()
 
 
@@ -133,7 +140,10 @@ def status_of(parts: Parts) -> Status:
         latency_ms=parts.measured.latency_ms,
         link=parts.link,
         bundle=parts.measured.bundle,
+        slots_used=len(maps),
+        slots=order.slots if order is not None else None,
         players=sum(row.players for row in maps),
+        guests=parts.guests,
         maps=maps,
         cost=latest,
         score=Score(

@@ -15,7 +15,8 @@ from rich.table import Table
 
 from libs.runtime.loop import EXIT_DONE, EXIT_FINDING
 from services.agent.asking import Page, asked
-from services.agent.status import Status
+from services.agent.guests import Guests
+from services.agent.status import NO_BUNDLE, Status
 
 EXAMPLES: Final = """Example: kafra agent status
   kafra agent status --open         its page, in your browser
@@ -79,8 +80,9 @@ def facts(status: Status) -> list[tuple[str, str]]:
         ("agent", f"{status.host}, Kafra {status.version}, runs for {age(status.at_ms - status.started_ms)}"),
         ("server", f"{status.nats}, {_connection(status)}"),
         ("link", {None: "not needed now", True: "stands", False: "none"}[status.link]),
-        ("bundle", status.bundle or "none"),
-        ("serves", f"{len(status.maps)} maps, {status.players} players"),
+        ("bundle", status.bundle or NO_BUNDLE),
+        ("serves", f"{status.slots_used} maps{_of(status.slots)}, {status.players} players{_at_most(status.guests)}"),
+        ("players come", ways(status.guests)),
     ]
     if status.pause is not None:
         until = f", until {clock(status.pause.until_ms)}" if status.pause.until_ms is not None else ""
@@ -90,10 +92,29 @@ def facts(status: Status) -> list[tuple[str, str]]:
         rows += [
             ("CPU", f"{percent(cost.own_cpu)} of this machine; others {percent(cost.others_cpu)}"),
             ("memory", f"{cost.own_ram_mb:.0f} MB; free {cost.free_ram_mb:.0f} MB"),
-            ("sent", f"{size(cost.up_bytes)}, now {size(cost.up_bytes_s)}/s"),
-            ("received", f"{size(cost.down_bytes)}, now {size(cost.down_bytes_s)}/s"),
+            ("to players", f"{size(cost.game_up_bytes)}, now {size(cost.game_up_bytes_s)}/s"),
+            ("from players", f"{size(cost.game_down_bytes)}, now {size(cost.game_down_bytes_s)}/s"),
+            ("to the server", f"{size(cost.up_bytes)}, now {size(cost.up_bytes_s)}/s"),
+            ("from the server", f"{size(cost.down_bytes)}, now {size(cost.down_bytes_s)}/s"),
         ]
     return rows
+
+
+def _at_most(guests: Guests) -> str:
+    return f", at most {guests.most}" if guests.most else ""
+
+
+def _of(slots: int | None) -> str:
+    return "" if slots is None else f" of {slots} it has room for"
+
+
+def ways(guests: Guests) -> str:
+    """How players get here, and how many did."""
+    if guests.way == "none":
+        return "not at all: a made-up machine, or no connection yet"
+    how = "this machine dials their relay" if guests.way == "dialled" else "to its open port, or it dials"
+    came = f"{guests.dialled} dialled, {guests.let_in} through an open port, {guests.refused} not taken"
+    return f"{how}; {came}" if guests.dialled or guests.let_in or guests.refused else how
 
 
 def _connection(status: Status) -> str:
@@ -104,7 +125,7 @@ def _connection(status: Status) -> str:
 
 def _maps(status: Status) -> Table:
     made = Table(header_style="bold", box=None, pad_edge=False)
-    for column in ("map", "role", "state", "since", "players", "CPU", "memory", "sent", "received", ""):
+    for column in ("map", "role", "state", "since", "players", "CPU", "memory", "to server", "from server", ""):
         made.add_column(column, overflow="fold")
     for row in status.maps:
         made.add_row(

@@ -101,7 +101,9 @@ class Uplink(asyncio.Protocol):
             self._transport.abort()
 
     def close(self) -> None:
-        """When all that was written is sent."""
+        """When all that was written is sent. `ended` is not waited for: who does not read is cut at the next beat."""
+        if not self.ended.done():
+            self.ended.set_result("closed here")
         if self._transport is not None:
             self._transport.close()
 

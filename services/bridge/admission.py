@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
+from libs.ed25519 import PublicKey
 from libs.link.keys import fingerprint_of, verifying_key
 from libs.link.messages import LinkOpen
 from libs.link.nonces import Nonces
@@ -16,7 +15,7 @@ from libs.link.tls import CERT_FILE
 class Admission:
     """signer: whose tickets count. certificate: SHA-256 of the one this bridge shows."""
 
-    signer: Ed25519PublicKey
+    signer: PublicKey
     certificate: bytes
     nonces: Nonces
 

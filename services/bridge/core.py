@@ -1,8 +1,8 @@
 """The bridge without its sockets: map-servers, the char-server, relays and the bus in; packets, messages and events out.
 
 A `Core` (libs/hosting/effects.py) to the bus; besides, the shell hands in what char-server, map-servers and relays say, and
-after each input takes the effects from `take`. Parts: slot (linking up), upward and downward (what passes between map-servers
-and char-server), placing, changing, staying, ending (players), serving (maps), relays, saves (the gate), said (the bus).
+after each input takes the effects from `take`. Parts: slot (linking up), upward and downward (what passes), placing, changing,
+staying, ending (players), serving (maps), relays, saves (the gate), said (the bus).
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -90,8 +90,8 @@ class Bridge:
         """What to do now, in order. Players whose moves ended are told to Serving first."""
         self._settle()
         if not self.gate.bus_up:
-            for _ in self.gate.take():  # there is nobody to ask; what may pass without passes
-                raise AssertionError("asked without a bus")
+            asked = [*self.gate.take()]  # what may pass without passes
+            assert not asked, "there is nobody to ask"
             self._on_drained()
         effects, self.state.out = self.state.out, []
         return effects
@@ -244,17 +244,14 @@ class Bridge:
         if (node := self.state.nodes.get(link)) is None:
             return
         self.pulse.heard(node)
+        packet_id = packet[0] | packet[1] << 8
         try:
-            if link not in self._logged_in and packet[0] | packet[1] << 8 != LOGIN:
+            if link not in self._logged_in and packet_id != LOGIN:
                 self.state.cut(node, "it did not log in first")
-            elif not self._waits_for_relays(node, packet):
+            elif not (self.state.recovering and packet_id not in OF_NOBODY and self._recovery.hold_back(node, packet)):
                 self._from_node(node, packet)
         except BadPacket as error:
             self.state.cut(node, str(error))
-
-    def _waits_for_relays(self, node: Node, packet: bytes) -> bool:
-        of_a_player = packet[0] | packet[1] << 8 not in OF_NOBODY
-        return self.state.recovering and of_a_player and self._recovery.hold_back(node, packet)
 
     def _from_node(self, node: Node, packet: bytes) -> None:
         packet_id = packet[0] | packet[1] << 8

@@ -1,14 +1,16 @@
-"""Which connections to NATS each host has, as the server told: whether its newest one ended. Pure.
+"""Which connections to NATS each host has, as the server told: whether its newest one ended, where it came from. Pure.
 
 In: every connection that comes or ends. An end concerns us only if it is of the newest: whoever is back by a new connection
 while the server still waits for the old one's end is not gone (DESIGN D7). Before we listened, or while we could not, unknown
 connections may have come: then an end is a hint, not a sign.
 """
 
+from collections import OrderedDict
 from enum import Enum
 from typing import Protocol
 
 from libs.events import HostId, is_name
+from services.registry.facts import network_of
 
 OPEN_MAX = 16
 """Of one host; of more the oldest are forgotten."""
@@ -17,7 +19,8 @@ HOSTS_MAX = 100_000
 
 class Connection(Protocol):
     """A connection that came or ended, as libs.bus.port has it. user: who it was verified to be, "" where the server asks
-    nobody. name: what it calls itself. server, id: which connection. at_ms: when it came or ended, the server's clock."""
+    nobody. name: what it calls itself. server, id: which connection. address: where it came from, "" where the server does not
+    say; it is not kept (DESIGN D12). at_ms: when it came or ended, the server's clock."""
 
     @property
     def connected(self) -> bool: ...
@@ -29,6 +32,8 @@ class Connection(Protocol):
     def server(self) -> str: ...
     @property
     def id(self) -> int: ...
+    @property
+    def address(self) -> str: ...
     @property
     def at_ms(self) -> int: ...
 
@@ -46,6 +51,7 @@ class Told(Enum):
 class Connections:
     def __init__(self) -> None:
         self._open: dict[HostId, dict[tuple[str, int], int]] = {}
+        self._networks: OrderedDict[HostId, tuple[int, str]] = OrderedDict()
         self._key_of: dict[HostId, str] = {}
         self._host_of: dict[str, HostId] = {}
 
@@ -69,6 +75,7 @@ class Connections:
         if connection.connected:
             if host in self._open or len(self._open) < HOSTS_MAX:
                 self._came(self._open.setdefault(host, {}), key, connection.at_ms)
+            self._came_from(host, connection)
             return Told.CAME
         known = self._open.get(host, {})
         if key not in known:
@@ -81,6 +88,19 @@ class Connections:
 
     def count(self, host: HostId) -> int:
         return len(self._open.get(host, ()))
+
+    def network(self, host: HostId) -> str | None:
+        """A name for the network its newest connection came from, as `facts.network_of`; None: it was never told."""
+        return self._networks[host][1] if host in self._networks else None
+
+    def _came_from(self, host: HostId, connection: Connection) -> None:
+        """One that came while we did not hear has its own word when it comes again; until then the last known holds."""
+        known_ms, _ = self._networks.get(host, (0, ""))
+        if connection.address and connection.at_ms >= known_ms:
+            self._networks[host] = connection.at_ms, network_of(connection.address)
+            self._networks.move_to_end(host)
+            if len(self._networks) > HOSTS_MAX:
+                self._networks.popitem(last=False)
 
     @staticmethod
     def _came(known: dict[tuple[str, int], int], key: tuple[str, int], at_ms: int) -> None:

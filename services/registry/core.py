@@ -44,8 +44,7 @@ HOSTS_MAX = 100_000
 FORGET_MS = 3_600_000
 """A host that is down and was silent this long is forgotten; its facts stay in the log."""
 RETRY_MS = 500
-"""When to look again at a host whose last write has not settled. One that is down is looked at again when it may be forgotten,
-or when it is up again: 10,000 of them cost nothing."""
+"""When to look again at a host whose last write has not settled; at one that is down, when it is up or may be forgotten."""
 GAP_MS = 1_000
 """A registry that did not run for this long was paused: it listens anew before it calls anyone dead."""
 ALERTED = ("silent", "lost", "blacklisted")
@@ -67,9 +66,9 @@ class Registry:
         self._observed = Observed()
         self._playing = Playing(settings.general.hosts_must_play)
         history_from_ms = 0 if settings.general.persistent_hosts else started_ms
-        self._judging = Judging(settings, history_from_ms, self._observed, self._playing)
-        self._brake = MassDeathBrake()
         self._connections = Connections()
+        self._judging = Judging(settings, history_from_ms, self._observed, self._playing, self._connections)
+        self._brake = MassDeathBrake()
         self._orders = Orders(settings, self.world, tickets)
         self._lease = 0
         self._last_step_ms = started_ms
@@ -172,6 +171,7 @@ class Registry:
             return
         if told is Told.CAME:
             presence.gone_ms = None
+            self._dirty.add(host)
         else:
             presence.gone_ms, presence.gone_sure = now_ms, told is Told.GONE
             presence.speech.went(self._connections.count(host))

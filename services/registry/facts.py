@@ -34,8 +34,9 @@ def up_fact(
     draining: bool,
     now_ms: int,
     settings: Settings,
+    came_from: str | None = None,
 ) -> HostUp:
-    """The host as it is now."""
+    """The host as it is now. came_from: the network it connects from: where it is, if it names no address."""
     before = host.up if host.is_up else None
     return HostUp(
         host=metrics.host,
@@ -43,7 +44,7 @@ def up_fact(
         at_ms=now_ms,
         spec=spec,
         region=metrics.region,
-        network=network_of(metrics.address),
+        network=_network(host, metrics.address, came_from),
         reach="direct" if metrics.address else "dialback" if metrics.dials else "none",
         disconnects_ms=disconnects_ms,
         slots=slots_for(spec, len(metrics.maps), settings.host_requirements, before.slots if before else None),
@@ -52,6 +53,13 @@ def up_fact(
         ready_maps=sorted(name for name, report in metrics.maps.items() if report.state == "ready" and name not in failed),
         failed_maps=sorted(failed),
     )
+
+
+def _network(host: Host, address: str | None, came_from: str | None) -> str:
+    """A registry that began after the host connected goes by what was said before."""
+    if address:
+        return network_of(address)
+    return came_from or (host.up.network if host.up is not None else network_of(None))
 
 
 def is_material(before: HostUp, after: HostUp, settings: Settings) -> bool:

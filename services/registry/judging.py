@@ -9,6 +9,7 @@ from libs.events.hosts import DISCONNECTS_KEPT
 from libs.hosting.eligibility import accepted_spec, wrong_bundle
 from libs.hosting.world import Host
 from services.registry.calm import Calm, calm_of
+from services.registry.connections import Connections
 from services.registry.facts import is_material, unmet_of, up_fact
 from services.registry.observed import Observed
 from services.registry.orders import failed_maps
@@ -30,6 +31,7 @@ class Judging:
     history_from_ms: int
     observed: Observed
     playing: Playing
+    connections: Connections
 
     def judge(self, host: Host, presence: Presence, holds_maps: bool, now_ms: int) -> HostUp | HostDown | None:
         """What is to be said of it now, if anything; and `presence.notes`, why it is not up.
@@ -56,7 +58,8 @@ class Judging:
             return None  # the benefit of the doubt after a gap keeps a host up, it brings none back
         failed = failed_maps(presence, now_ms, settings)
         trust, draining = self._trust(host), why is not None
-        fact = up_fact(host, metrics, spec, disconnects_ms, trust, failed, draining, now_ms, settings)
+        came_from = self.connections.network(host.id)
+        fact = up_fact(host, metrics, spec, disconnects_ms, trust, failed, draining, now_ms, settings, came_from)
         if not host.is_up or host.up is None or is_material(host.up, fact, settings):
             return fact
         return None

@@ -65,6 +65,7 @@ class Orders:
             score=self._score(host, presence),
             notes=presence.notes[:32],
             regions=self._regions,
+            slots=host.up.slots if host.is_up and host.up is not None else None,
             heard=Heard(seq=presence.metrics.seq, at_ms=presence.metrics.at_ms),
         )
 
@@ -112,5 +113,5 @@ def failed_maps(presence: Presence, now_ms: int, settings: Settings) -> set[MapN
 
 
 def _same(one: HostOrder, other: HostOrder) -> bool:
-    plain = all(getattr(one, name) == getattr(other, name) for name in ("maps", "interval_ms", "notes"))
+    plain = all(getattr(one, name) == getattr(other, name) for name in ("maps", "interval_ms", "notes", "slots"))
     return plain and abs((one.score or 0.0) - (other.score or 0.0)) <= SCORE_MOVED

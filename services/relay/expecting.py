@@ -8,8 +8,7 @@ the relay's connections, one each.
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
+from libs.ed25519 import PrivateKey
 from libs.link.messages import DialOpen
 from libs.link.nonces import Nonces
 from libs.link.tickets import LIFE_MS, BadTicket, Ticket, proven, sign, verify
@@ -39,7 +38,7 @@ class Expecting(Generic[T]):
 
     def __init__(self, relay: str, certificate: bytes) -> None:
         self._relay, self._certificate = relay, certificate
-        self._key = Ed25519PrivateKey.generate()
+        self._key = PrivateKey.generate()
         self._waiting: dict[bytes, Expected[T]] = {}
         self._spent = Nonces(None, 0)
 

@@ -4,16 +4,15 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from libs.bundle.manifest import MANIFEST_NAME, Entry, Manifest, opened, public_text, version_of
+from libs.ed25519 import PrivateKey
 from services.agent.bundle_store import Store
 from services.ops.bundle.contents import Content
 from services.ops.bundle.making import Made, make
 
-KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+KEY = PrivateKey(bytes(range(32)))
 PUBLIC = public_text(KEY.public_key())
-OTHER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
+OTHER_KEY = PrivateKey(bytes(32))
 NOW_MS = 1_800_000_000_000
 PROGRAM = b"#!/bin/sh\necho ready\n"
 FILES: Mapping[str, bytes] = {
@@ -30,7 +29,7 @@ BIG = os.urandom(300_000)
 
 
 def publish(
-    out: Path, files: Mapping[str, bytes] = FILES, *, key: Ed25519PrivateKey = KEY, now_ms: int = NOW_MS, name: str = "test"
+    out: Path, files: Mapping[str, bytes] = FILES, *, key: PrivateKey = KEY, now_ms: int = NOW_MS, name: str = "test"
 ) -> Made:
     contents = [Content(path, data, 0o755 if path == "map-server" else 0o644) for path, data in files.items()]
     return make(out, contents, name, key, now_ms)

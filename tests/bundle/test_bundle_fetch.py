@@ -9,7 +9,8 @@ from bundle_maker import BIG, FILES, PUBLIC, manifest_of, object_of, publish, tr
 from bundle_web import Fault, web
 
 from libs.bundle.manifest import MANIFEST_NAME
-from libs.link.tls import CA_FILE, CERT_FILE, KEY_FILE, make_authority
+from libs.link.certifying import make_authority
+from libs.link.tls import CA_FILE, CERT_FILE, KEY_FILE
 from services.agent import bundle_download
 from services.agent.bundle import Progress, current, fetch
 from services.agent.bundle_report import Unavailable

@@ -5,10 +5,10 @@ import zlib
 import pytest
 from bundle_maker import FILES, KEY, NOW_MS, OTHER_KEY, PUBLIC, assert_nothing_half_used, manifest_of, object_of, publish
 from bundle_web import Fault, web
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from libs.bundle.manifest import MANIFEST_BYTES_MAX, MANIFEST_NAME, Manifest, sealed
 from libs.bundle.refusal import Kind
+from libs.ed25519 import PrivateKey
 from services.agent.bundle import fetch, settle
 from services.agent.bundle_report import BundleRefused, Unavailable
 from services.agent.bundle_store import Store
@@ -115,7 +115,7 @@ async def test_two_manifests_with_one_number_are_refused(out, store):
 
 async def test_another_key_has_numbers_of_its_own(out, store, tmp_path):
     publish(out)
-    other = Ed25519PrivateKey.generate()
+    other = PrivateKey.generate()
     publish(tmp_path / "other", {**FILES, "npc/fields.txt": b""}, key=other, now_ms=1_000)
 
     async with web(out) as server:

@@ -157,6 +157,7 @@ EXAMPLES: list[Event] = [
         notes=["jitter 18 ms, allowed 15"],
         regions={_EU: "198.51.100.2:5121"},
         heard=Heard(seq=7, at_ms=AT_MS),
+        slots=12,
     ),
     HostLost(host=_H1, at_ms=AT_MS, link="b3"),
     HostRtt(host=_H1, at_ms=AT_MS, region=_EU, p50_ms=12.5, p95_ms=19.0),

@@ -65,7 +65,7 @@ GROWN = {
     "map.assign": "cooling",
     "host.check": "host at_ms rounds",
     "host.dial": "host map certificate",
-    "host.order": "regions heard",
+    "host.order": "regions heard slots",
     "host.speed": "host at_ms step size payload",
     "players.online": "at_ms",
     "ops.alert": "about at_ms what detail by",
@@ -76,7 +76,7 @@ OPTIONAL = {
     "host.metrics": "cpu_ghz cpu_cores free_ram_mb net_mbps latency_ms jitter_ms packet_rate region_rtt_ms bundle link "
     "run bundle_refused dials",
     "map.assign": "cooling",
-    "host.order": "link score notes regions heard",
+    "host.order": "link score notes regions heard slots",
     "host.check": "rounds",
     "host.speed": "size payload",
     "host.dial": "map certificate",

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from libs.bus.nats import connect
 from libs.events import Fact, HostId, MapAssign, MapMoved, MapName, OpsBan
 from libs.runtime.clock import Clock
-from services.ops.__main__ import app
+from services.ops.cli import app
 
 pytestmark = pytest.mark.nats
 

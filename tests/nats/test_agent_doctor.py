@@ -139,7 +139,7 @@ async def test_a_missing_seed_is_a_finding(nats_server: EmbeddedServer, tmp_path
     code, out, _ = await run_agent("doctor", "--nats", nats_server.url, "--seed", str(tmp_path / "none"))
 
     assert code == 1
-    assert "FileNotFoundError" in out
+    assert "No such file or directory" in out
 
 
 @pytest.mark.nats

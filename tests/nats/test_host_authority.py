@@ -18,7 +18,7 @@ from libs.bus.nats import connect
 from libs.identity import tokens
 from libs.identity.authority import ACCOUNT_KEY, CONFIG, HOSTS, OPERATOR, SERVICES, issue, make_authority, revoke
 from libs.identity.keys import BadKey, Kind, make_seed, public_key_of, write_secret
-from services.ops.__main__ import app
+from services.ops.cli import app
 
 NOW_S = int(time.time())
 

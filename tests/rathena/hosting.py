@@ -14,8 +14,8 @@ from libs.events import HostId, Link, MapName, MapReport, OrderedMap, Region
 from libs.runtime.clock import Clock
 from services.agent.core import Agent, Identity, Measured
 from services.agent.dialing import Dialing
-from services.agent.endpoint import LinkEvent
 from services.agent.link import AgentLink
+from services.agent.link_events import LinkEvent
 from services.agent.shell import AgentShell
 from services.agent.simulated import SimulatedMachine
 from tests.rathena.surroundings import free_ports
@@ -195,8 +195,8 @@ class TwinHost:
         """As kill -9 of the agent: its connections end, its map-servers end with it, nobody says a word. Then `vanish`."""
         assert self._running is not None
         assert self._linking is not None
-        if self.link._uplink is not None:
-            self.link._uplink.abort("killed")
+        if self.link._carried.uplink is not None:
+            self.link._carried.uplink.abort("killed")
         if self.dialing is not None:
             for pipe in list(self.dialing._pipes):
                 pipe.abort("killed")

@@ -13,8 +13,8 @@ from libs.events import HostId, Link
 from libs.link.keys import SIGNER, TAKER, fingerprint_of, link_keys, signing_key, taking_context
 from libs.link.tickets import LIFE_MS, NONCE_BYTES, Ticket, sign
 from libs.link.tls import CERT_FILE
-from services.agent.endpoint import LinkEvent
 from services.agent.link import AgentLink
+from services.agent.link_events import LinkEvent
 from services.bridge.admission import Admission
 from services.bridge.agents import Agents
 from services.bridge.links import Links, listen
@@ -86,9 +86,9 @@ async def bridge_end(tmp_path: Path, *, store: bool = False) -> AsyncIterator[Br
 
 
 @asynccontextmanager
-async def agent_end(host: str = "my_pc") -> AsyncIterator[tuple[AgentLink, list[LinkEvent]]]:
+async def agent_end(host: str = "my_pc", idle_s: float = 60.0) -> AsyncIterator[tuple[AgentLink, list[LinkEvent]]]:
     events: list[LinkEvent] = []
-    link = AgentLink(HostId(host), events.append, rng=random.Random(1))
+    link = AgentLink(HostId(host), events.append, rng=random.Random(1), idle_s=idle_s)
     running = asyncio.ensure_future(link.run())
     try:
         yield link, events

@@ -344,7 +344,7 @@ async def test_a_port_that_is_open_is_used_and_the_host_need_not_come(nats_serve
         await client.got(seen(1))
 
         assert [(dial.address, dial.port) for dial in place.asked] == [("", 0)]
-        assert (place.dialing.players, place.dialing.dialled, place.counts.dialled) == (1, 1, 1)
+        assert (place.dialing.players, place.dialing.let_in, place.dialing.dialled, place.counts.dialled) == (1, 1, 0, 1)
         client.transport.close()
         await server.until_gone()
 

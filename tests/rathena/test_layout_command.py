@@ -7,7 +7,7 @@ from test_elf import built, needs_gcc
 from typer.testing import CliRunner
 
 from libs.rathena.layout import Layout
-from services.ops.__main__ import app
+from services.ops.cli import app
 
 
 @needs_gcc

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from libs.ed25519 import PrivateKey
 from libs.events import Link, MapName
 from libs.link.frames import frame
 from libs.link.keys import link_keys, linking_context
@@ -17,7 +17,7 @@ from libs.link.records import Kind, record
 from libs.link.tickets import prove, public_hex
 from libs.rathena.inter_chars import CharOffline
 from libs.rathena.inter_link import Keepalive, KeepaliveAck, MapLogin, MapsAck, RegisterUsers, UserCount
-from services.agent.endpoint import Gone, Linked, Players
+from services.agent.link_events import Gone, Linked, Players
 from services.bridge import session
 from tests.conftest import Eventually
 from tests.rathena.cutting import Proxy
@@ -26,7 +26,7 @@ from tests.rathena.link_lab import BridgeEnd, agent_end, bridge_end, map_server,
 FIELD, CAVE = MapName("moc_fild01"), MapName("pay_dun01")
 LOGIN = MapLogin(userid=b"s1", passwd=b"p1", map_ip=bytes([127, 0, 0, 1]), map_port=5_999).pack()
 WELCOME = MapsAck(whisper_name=b"Server", server_name=b"rAthena").pack()
-KEY = Ed25519PrivateKey.from_private_bytes(bytes([9]) * 32)
+KEY = PrivateKey(bytes([9]) * 32)
 
 
 async def test_a_map_servers_stream_is_carried_both_ways(tmp_path: Path, eventually: Eventually) -> None:
@@ -46,9 +46,9 @@ async def test_a_map_servers_stream_is_carried_both_ways(tmp_path: Path, eventua
             bridge.links.send(number, WELCOME)
             assert await reader.readexactly(len(WELCOME)) == WELCOME
             writer.write(RegisterUsers.of([(1, 2), (3, 4)]).pack() + UserCount(users=7).pack())
-            await eventually(lambda: link.players(FIELD) == 2)
+            await eventually(lambda: [event.count for event in events if isinstance(event, Players)] == [2])
             writer.write(CharOffline(account_id=3, char_id=4).pack())
-            await eventually(lambda: link.players(FIELD) == 1)
+            await eventually(lambda: [event.count for event in events if isinstance(event, Players)] == [2, 1])
             assert link.report.linked
 
         await eventually(lambda: bridge.gone == [number])
@@ -272,7 +272,7 @@ async def greet(bridge: BridgeEnd, *messages: Message | bytes) -> Message | None
         writer.close()
 
 
-def opening(link: Link, key: Ed25519PrivateKey = KEY, host: str = "my_pc", proof: bytes | None = None) -> LinkOpen:
+def opening(link: Link, key: PrivateKey = KEY, host: str = "my_pc", proof: bytes | None = None) -> LinkOpen:
     certificate = bytes.fromhex(link.certificate)
     return LinkOpen(host=host, key=public_hex(key), ticket=link.ticket, proof=proof or prove(key, link.ticket, certificate))
 

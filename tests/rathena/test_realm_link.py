@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.agent.endpoint import Gone, Linked
+from services.agent.link_events import Gone, Linked
 from tests.rathena.cutting import Proxy
 from tests.rathena.figures import count, tell
 from tests.rathena.hosting import TwinHost

@@ -7,12 +7,16 @@ in-memory bus and is held to the real server's behaviour by tests/contract.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
+from zlib import crc32
 
 from libs.bus.memory_log import MemoryLog
 from libs.events import Event, Fact, Reply, Stream, declaration_of
 from libs.hosting.effects import Append, Committed, Outcome
 from tests.sim.clock import MS, SECOND, Clock
 from tests.sim.network import Link, Network
+
+NETWORKS = 8
+"""Where hosts come from."""
 
 
 class Client(Protocol):
@@ -34,6 +38,7 @@ class Connection:
     name: str
     id: int
     at_ms: int
+    address: str = ""
     user: str = ""
     server: str = "sim"
 
@@ -78,7 +83,8 @@ class Server:
         """A host's connection: those of services concern nobody."""
         self._connections += 1
         self._numbers[client.name] = self._connections
-        self._tell(Connection(True, client.name, self._connections, self._clock.now_ms))
+        address = f"198.18.{crc32(client.name.encode()) % NETWORKS}.1"
+        self._tell(Connection(True, client.name, self._connections, self._clock.now_ms, address))
 
     def _ended(self, name: str) -> None:
         """Mostly noticed at once; now and then only when a ping gets no answer. A server that ends itself says nothing."""

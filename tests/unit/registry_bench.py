@@ -112,9 +112,17 @@ class Bench:
         if self.probes != probes and self.answers is not None:
             self._step()
 
-    def connection(self, connected: bool, host: str = "h1", number: int = 1, user: str = "", at_ms: int = T0) -> None:
+    def connection(
+        self,
+        connected: bool,
+        host: str = "h1",
+        number: int = 1,
+        user: str = "",
+        at_ms: int = T0,
+        address: str = "192.0.2.7",
+    ) -> None:
         """The server's word that a connection came or ended."""
-        said = Connection(connected, user, host, number, "n1", "192.0.2.7", at_ms + number, "")
+        said = Connection(connected, user, host, number, "n1", address, at_ms + number, "")
         self.registry.on_connection(said, self.now_ms)
         self.step()
 

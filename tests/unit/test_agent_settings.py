@@ -30,7 +30,7 @@ VALID = {
     "seed": st.text("abc/._", min_size=1, max_size=60),
     "account": st.integers(0, 2**32 - 1),
     "region": NAMES,
-    "address": st.text("0123456789abcdef.:", min_size=1, max_size=64),
+    "address": st.sampled_from(["203.0.113.7", "192.168.1.5", "127.0.0.1"]),
     "port": st.integers(0, 65535),
     "simulate": st.booleans(),
     "maps_dir": st.text("abc/._", min_size=1, max_size=60),
@@ -41,7 +41,7 @@ INVALID = {
     "seed": st.sampled_from(["", "x" * 2000, 1]),
     "account": st.sampled_from([-1, 2**32, 1.5, "1", True]),
     "region": st.sampled_from(["", "a b", "x" * 33, 0]),
-    "address": st.sampled_from(["", "a b", "x" * 65, 1]),
+    "address": st.sampled_from(["", "home.example.org", "2001:db8::1", "0.0.0.0", "169.254.1.1", "224.0.0.1", "1.2.3", 1]),
     "port": st.sampled_from([-1, 65536, "6121", 0.5, False]),
     "simulate": st.sampled_from([0, 1, "true"]),
 }

@@ -14,6 +14,7 @@ from libs.config import Settings
 from libs.events import HostId, HostOrder
 from libs.hosting.score import PPM, latency_term, static_terms
 from services.agent.core import Measured
+from services.agent.guests import Guests
 from services.agent.maps.core import Phase
 from services.agent.maps.cost import Cost
 from services.agent.maps.servers import Status as MapStatus
@@ -21,7 +22,7 @@ from services.agent.pausing import Pause, Why
 from services.agent.samples import Growth, Sampler
 from services.agent.score import SHIPPED, terms_of, unmet
 from services.agent.status import Parts, Status, status_of
-from services.agent.status_command import age, size
+from services.agent.status_command import age, facts, size
 from tests.unit.builders import EU, host_up, rules
 
 FAST = settings(derandomize=True, deadline=None, database=None)
@@ -80,6 +81,31 @@ def test_it_is_said_in_json_and_read_again():
     assert found.players == 7
 
 
+@pytest.mark.parametrize(
+    ("guests", "said"),
+    [
+        (Guests(), "not at all"),
+        (
+            Guests(way="dialled", here=2, most=100, dialled=5),
+            "this machine dials their relay; 5 dialled, 0 through an open port, 0 not taken",
+        ),
+        (
+            Guests(way="open port", here=2, most=100, let_in=4),
+            "to its open port, or it dials; 0 dialled, 4 through an open port",
+        ),
+    ],
+)
+def test_how_players_come_is_said(guests: Guests, said: str):
+    assert dict(facts(status(guests=guests)))["players come"].startswith(said)
+
+
+@pytest.mark.parametrize(("slots", "said"), [(None, "1 maps, 3 players"), (12, "1 maps of 12 it has room for, 3 players")])
+def test_used_slots_are_said_with_how_many_there_are(slots: int | None, said: str):
+    found = status(order=msgspec.structs.replace(order(), slots=slots), statuses=[a_map(players=3)])
+
+    assert dict(facts(found))["serves"] == said
+
+
 def test_an_unmet_requirement_is_what_to_do_first():
     found = status(order=order(None, "net_max_latency: 80, needed at most 30", "max_disconnects_per_hour: 9, needed at most 1"))
 
@@ -130,12 +156,14 @@ def test_counters_that_begin_anew_or_go_take_nothing_back():
 def test_samples_add_up_over_the_lives_of_maps():
     sampler = Sampler(0.0)
 
-    sampler.take([a_map(up=1_000, cpu_s=1.0)], 5.0)
-    sampler.take([a_map(up=3_000, cpu_s=2.0), a_map("b", up=500)], 10.0)
-    sampler.take([], 15.0)
-    last = sampler.take([a_map(up=100, cpu_s=0.5)], 20.0)
+    sampler.take([a_map(up=1_000, cpu_s=1.0)], Guests(), 5.0)
+    sampler.take([a_map(up=3_000, cpu_s=2.0), a_map("b", up=500)], Guests(up_bytes=7_000, down_bytes=50), 10.0)
+    sampler.take([], Guests(up_bytes=7_000, down_bytes=50), 15.0)
+    last = sampler.take([a_map(up=100, cpu_s=0.5)], Guests(up_bytes=8_000, down_bytes=100), 20.0)
 
     assert (last.up_bytes, last.up_bytes_s) == (3_600, 20.0)
+    assert (last.game_up_bytes, last.game_up_bytes_s) == (8_000, 200.0)
+    assert (last.game_down_bytes, last.game_down_bytes_s) == (100, 10.0)
     assert last.maps_cpu == {"a_fild01": pytest.approx(0.5 / 5 * 100 / (psutil.cpu_count() or 1))}
     assert last.maps_ram_mb == 50.0
     assert last.own_ram_mb > 50.0 + 10
@@ -150,7 +178,7 @@ def test_own_use_of_the_processor_is_not_others():
     while sum(os.times()[:2]) - sum(before[:2]) < 0.2:
         pass
 
-    sample = sampler.take([], 1.0)
+    sample = sampler.take([], Guests(), 1.0)
 
     assert sample.own_cpu is not None
     assert sample.own_cpu >= 0.2 / (psutil.cpu_count() or 1) * 100 * 0.9
@@ -159,7 +187,7 @@ def test_own_use_of_the_processor_is_not_others():
 def test_ten_minutes_are_kept():
     sampler = Sampler(0.0)
     for number in range(200):
-        sampler.take([], number * 5.0)
+        sampler.take([], Guests(), number * 5.0)
 
     assert len(sampler.kept) == 120
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.ed25519 import PrivateKey
 from libs.events import HostId, HostMetrics, Region
 from libs.hosting.eligibility import accepted_spec
 from libs.hosting.world import World
@@ -23,7 +23,7 @@ from tests.unit.builders import rules
 
 NOW_MS = 1_800_000_000_000
 CERTIFICATE = bytes(range(32))
-AGENT, THIEF = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2))
+AGENT, THIEF = (PrivateKey(bytes([n]) * 32) for n in (1, 2))
 
 
 def expecting(relay: str = "eu") -> tuple[Expecting[str], Expected[str]]:
@@ -32,7 +32,7 @@ def expecting(relay: str = "eu") -> tuple[Expecting[str], Expected[str]]:
     return relays, relays.expect("my_pc", public_hex(AGENT), bytes(16), "the player", NOW_MS)
 
 
-def hello(expected: Expected[str], key: Ed25519PrivateKey = AGENT, **values: Any) -> DialOpen:
+def hello(expected: Expected[str], key: PrivateKey = AGENT, **values: Any) -> DialOpen:
     ticket = values.get("ticket", expected.ticket)
     proof = prove(key, ticket, values.pop("certificate", CERTIFICATE))
     return DialOpen(**({"host": "my_pc", "key": public_hex(key), "ticket": ticket, "proof": proof} | values))

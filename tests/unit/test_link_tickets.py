@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from libs.ed25519 import PrivateKey
 from libs.link.keys import (
     SIGNER,
     TAKER,
@@ -27,7 +27,7 @@ from libs.link.tls import CERT_FILE, BadIdentity
 from services.bridge.admission import Admission
 
 NOW_MS = 1_800_000_000_000
-OPERATOR, STRANGER, AGENT = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2, 3))
+OPERATOR, STRANGER, AGENT = (PrivateKey(bytes([n]) * 32) for n in (1, 2, 3))
 CERTIFICATE = bytes(32)
 
 
@@ -127,7 +127,7 @@ def test_a_proof_holds_for_its_key_ticket_and_certificate_alone() -> None:
 # -- used once --------------------------------------------------------------------------------------------------------------
 
 
-def hello(text: str, holder: Ed25519PrivateKey = AGENT, host: str = "my_pc") -> LinkOpen:
+def hello(text: str, holder: PrivateKey = AGENT, host: str = "my_pc") -> LinkOpen:
     return LinkOpen(host=host, key=public_hex(holder), ticket=text, proof=prove(holder, text, CERTIFICATE))
 
 

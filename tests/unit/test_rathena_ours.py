@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from libs.rathena.conf import BadConf
 from libs.rathena.layout import shipped
-from services.ops.__main__ import app
+from services.ops.cli import app
 from services.ops.commands import rathena
 from services.ops.rathena.check import check
 from services.ops.rathena.ours import MARK, foreign, ours

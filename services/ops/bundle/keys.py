@@ -3,9 +3,8 @@
 import os
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from libs.ed25519 import PrivateKey
+from libs.pem import private_pem, read_private
 
 KEY_NAME = "bundle.key"
 KEY_BYTES_MAX = 4096
@@ -15,21 +14,20 @@ class BadKeyFile(Exception):
     """No signing key there, or one that others can read. Give up; the text says what to do."""
 
 
-def make_key(path: Path) -> Ed25519PrivateKey:
+def make_key(path: Path) -> PrivateKey:
     """
     Raises: FileExistsError, another OSError.
     """
-    key = Ed25519PrivateKey.generate()
+    key = PrivateKey.generate()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    text = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(text)
+        file.write(private_pem(key))
         file.flush()
         os.fsync(file.fileno())
     return key
 
 
-def read_key(path: Path) -> Ed25519PrivateKey:
+def read_key(path: Path) -> PrivateKey:
     """
     Raises: BadKeyFile, OSError.
     """
@@ -40,9 +38,7 @@ def read_key(path: Path) -> Ed25519PrivateKey:
     with path.open("rb") as file:
         text = file.read(KEY_BYTES_MAX)
     try:
-        key = serialization.load_pem_private_key(text, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise BadKeyFile(f"{path}: no Ed25519 key in PEM without a password, as `kafra bundle key` makes it")
-    return key
+        return read_private(text)
+    except ValueError:
+        why = f"{path}: no Ed25519 key in PEM without a password, as `kafra bundle key` makes it"
+        raise BadKeyFile(why) from None

@@ -15,8 +15,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from libs.bundle.manifest import (
     MANIFEST_BYTES_MAX,
     MANIFEST_NAME,
@@ -29,6 +27,7 @@ from libs.bundle.manifest import (
     version_of,
 )
 from libs.bundle.refusal import Refused
+from libs.ed25519 import PrivateKey
 from services.agent.bundle_lock import held
 from services.ops.bundle.contents import CannotBundle, Content
 
@@ -49,9 +48,7 @@ class Made:
     bytes_written: int
 
 
-def make(
-    out: Path, files: Sequence[Content], name: str, key: Ed25519PrivateKey, now_ms: int, step: Step = lambda _: None
-) -> Made:
+def make(out: Path, files: Sequence[Content], name: str, key: PrivateKey, now_ms: int, step: Step = lambda _: None) -> Made:
     """step(bytes): of files that are packed. The sequence is the time in seconds, and at least one more than the last: so it
     grows even where the directory got lost.
 
@@ -63,7 +60,7 @@ def make(
         return _make(out, files, name, key, now_ms, step)
 
 
-def _make(out: Path, files: Sequence[Content], name: str, key: Ed25519PrivateKey, now_ms: int, step: Step) -> Made:
+def _make(out: Path, files: Sequence[Content], name: str, key: PrivateKey, now_ms: int, step: Step) -> Made:
     last = _last(out, key)
     known = {entry.sha256: entry for entry in (last.files if last else ())}
     written: list[int] = []
@@ -100,7 +97,7 @@ def read_manifest(path: Path) -> bytes:
         return file.read(MANIFEST_BYTES_MAX + 1)
 
 
-def _last(out: Path, key: Ed25519PrivateKey) -> Manifest | None:
+def _last(out: Path, key: PrivateKey) -> Manifest | None:
     """What is there already. Another's is not overwritten."""
     at = out / MANIFEST_NAME
     if not at.is_file():

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from libs.bundle.manifest import MANIFEST_NAME, BadKey, Manifest, opened, public_key, public_text, read
 from libs.bundle.refusal import Refused
 from libs.config import Settings, load
+from libs.ed25519 import PublicKey
 from libs.rathena.conf import BadConf
 from services.ops.bundle.contents import CannotBundle, Content, Contents, contents
 from services.ops.bundle.keys import KEY_NAME, BadKeyFile, make_key, read_key
@@ -172,7 +172,7 @@ def default_key() -> Path:
     return default_store() / KEY_NAME
 
 
-def _whose(key_text: str | None, key_file: Path | None) -> Ed25519PublicKey | None:
+def _whose(key_text: str | None, key_file: Path | None) -> PublicKey | None:
     """Raises: BadParameter for a text that is no key."""
     if key_text is not None:
         try:
@@ -187,7 +187,7 @@ def _whose(key_text: str | None, key_file: Path | None) -> Ed25519PublicKey | No
         end(FINDING, str(error))
 
 
-def _is_signed(data: bytes, whose: Ed25519PublicKey) -> bool:
+def _is_signed(data: bytes, whose: PublicKey) -> bool:
     try:
         opened(data, whose)
     except Refused:
