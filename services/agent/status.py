@@ -19,17 +19,18 @@ from services.agent.score import Term, terms_of, unmet
 if TYPE_CHECKING:
     from services.agent.maps.servers import Status as MapStatus
 
-State = Literal["serving", "ready", "paused", "leaving", "unfit", "unheard", "not connected"]
+State = Literal["serving", "ready", "paused", "leaving", "unable", "unfit", "unheard", "not connected"]
 WORDS: Final[dict[State, str]] = {
     "serving": "serves maps",
     "ready": "is ready, and has no map now",
     "paused": "is paused",
     "leaving": "is paused; its last maps are being taken",
+    "unable": "is connected, and can serve no map",
     "unfit": "is connected, and gets no map",
     "unheard": "is connected; the server has said nothing yet",
     "not connected": "has no connection to the server",
 }
-FINDINGS: Final = ("unfit", "unheard", "not connected")
+FINDINGS: Final = ("unable", "unfit", "unheard", "not connected")
 
 
 class MapRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,8 +66,8 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Times are Unix ms. link: to the bridge; None: none is wanted. notes: the server's words. history: oldest first, every
-    step_s."""
+    """Times are Unix ms. link: to the bridge; None: none is wanted. troubles: why no map can be served, or the newest bundle is
+    not here. notes: the server's words. history: oldest first, every step_s."""
 
     host: str
     version: str
@@ -85,6 +86,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     maps: list[MapRow]
     cost: Sample | None
     score: Score
+    troubles: list[str] = []
     notes: list[str]
     step_s: float
     history: list[Sample]
@@ -96,7 +98,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Parts:
-    """As they are now. url: of NATS, without a password. link: as Status."""
+    """As they are now. url: of NATS, without a password. link, troubles: as Status. able: maps could be served."""
 
     host: str
     version: str
@@ -108,6 +110,8 @@ class Parts:
     connected: bool = False
     order: HostOrder | None = None
     link: bool | None = None
+    able: bool = True
+    troubles: Sequence[str] = ()
     measured: Measured = field(default_factory=Measured)
     statuses: "Sequence[MapStatus]" = ()
     samples: Sequence[Sample] = ()
@@ -141,6 +145,7 @@ def status_of(parts: Parts) -> Status:
             terms=terms,
             todo=unmet(notes) or [f"{terms[0].what}: {terms[0].todo}"],
         ),
+        troubles=list(parts.troubles),
         notes=notes,
         step_s=SAMPLE_S,
         history=list(parts.samples),
@@ -157,7 +162,9 @@ def _state(parts: Parts, maps: list[MapRow]) -> State:
         return "unheard"
     if parts.order.score is None:
         return "unfit"
-    return "serving" if maps else "ready"
+    if maps:
+        return "serving"
+    return "ready" if parts.able else "unable"
 
 
 def _row(status: "MapStatus", cpu: Mapping[str, float]) -> MapRow:
