@@ -86,6 +86,11 @@ class Keeper:
         return True
 
     @property
+    def trouble(self) -> str | None:
+        """Why the operator's newest is not here, for the player; None: it is, or was not looked for yet."""
+        return str(self.evidence.told()) if self.evidence is not None else self._said or None
+
+    @property
     def refused(self) -> str | None:
         """The last refusal, for host.metrics; None since something was taken again."""
         return self.evidence.told() if self.evidence is not None else None

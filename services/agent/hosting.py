@@ -44,8 +44,8 @@ _LOG = logging.getLogger(__name__)
 class Hosting:
     """A `MapServers`. program: what to start, if not the bundle's own map-server. public: where relays may come for players,
     IPv4 address and port; as made, they are dialled. trouble: why what is ordered is not served, None where nothing is in the
-    way. version: the bundle's, for host.metrics. on_need(): a heartbeat is wanted soon. on_trouble(): a better bundle would
-    help."""
+    way. told: the last such reason, until maps are served again or a bundle was had. version: the bundle's, for host.metrics.
+    on_need(): a heartbeat is wanted soon. on_trouble(): a better bundle would help."""
 
     def __init__(
         self,
@@ -61,6 +61,7 @@ class Hosting:
         self.on_need: Callable[[], object] = lambda: None
         self.on_trouble: Callable[[], object] = lambda: None
         self.trouble: str | None = None
+        self.told: str | None = None
         self.version: str | None = None
         self._fell_with: str | None = None
         self._supply, self._directory, self._clock = supply, directory, clock
@@ -116,6 +117,7 @@ class Hosting:
 
     def look(self) -> None:
         """There may be another bundle, or one where there was none."""
+        self.told = None
         self._news.set()
 
     def see(self) -> None:
@@ -193,13 +195,13 @@ class Hosting:
     def _can(self, version: Version) -> None:
         if self._said is not None:
             _LOG.info("maps are served again, with bundle %s", version.id)
-        self.trouble = self._said = None
+        self.trouble = self.told = self._said = None
         self._failures = 0
 
     def _cannot(self, why: str) -> None:
         if why != self._said:
             _LOG.error("no map can be served: %s", why)
-        self.trouble = self._said = why
+        self.trouble = self.told = self._said = why
         self._failures += 1
         self.on_trouble()
 

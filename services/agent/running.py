@@ -200,9 +200,19 @@ class _Parts:
             self.metrics.measure,
             shell.beat_soon,
             link=lambda: report.linked if (report := hosting.link.report) is not None else None,
+            able=lambda: hosting.version is not None and hosting.told is None,
+            troubles=self._troubles,
             statuses=hosting.statuses,
             guests=self.dialing.guests if self.dialing is not None else Guests,
         )
+
+    def _troubles(self) -> list[str]:
+        """What keeps this machine from serving maps, or from serving them with the operator's newest bundle."""
+        assert self.hosting is not None
+        bundle = self.keeper.trouble if self.keeper is not None else None
+        if bundle is None and self.hosting.version is None:
+            bundle = "no bundle is here" if self.keeper is not None else "no bundle is here, and no bundle_url is known"
+        return [why for why in (self.hosting.told, bundle) if why is not None]
 
     def beside(self) -> Iterator[Coroutine[Any, Any, None]]:
         """What runs as long as the shell."""

@@ -50,13 +50,16 @@ class Line(Protocol):
 @dataclass(frozen=True)
 class Server:
     """measure(): as for the heartbeat. changed(): say so soon. link(): the one to the bridge stands; None: none is wanted.
-    statuses(): of the map-servers, guests(): of players' connections; quick, they are asked at every sample and every look."""
+    able(), troubles(): maps could be served; what is in the way. statuses(): of the map-servers, guests(): of players'
+    connections; quick, they are asked at every sample and every look."""
 
     agent: Agent
     line: Line
     measure: Callable[[], Measured]
     changed: Callable[[], None]
     link: Callable[[], bool | None] = lambda: None
+    able: Callable[[], bool] = lambda: True
+    troubles: Callable[[], Sequence[str]] = lambda: ()
     statuses: "Callable[[], Sequence[MapStatus]]" = lambda: ()
     guests: Callable[[], Guests] = Guests
 
@@ -139,6 +142,8 @@ class Seen:
                 connected=server is not None and server.line.connected,
                 order=server.agent.order if server is not None else None,
                 link=server.link() if server is not None else None,
+                able=server is None or server.able(),
+                troubles=server.troubles() if server is not None else (),
                 measured=server.measure() if server is not None else Measured(),
                 statuses=self._statuses(),
                 guests=self._guests(),

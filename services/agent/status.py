@@ -20,18 +20,19 @@ from services.agent.score import Term, terms_of, unmet
 if TYPE_CHECKING:
     from services.agent.maps.servers import Status as MapStatus
 
-State = Literal["serving", "ready", "paused", "leaving", "unfit", "unheard", "not connected"]
+State = Literal["serving", "ready", "paused", "leaving", "unable", "unfit", "unheard", "not connected"]
 WORDS: Final[dict[State, str]] = {
     "serving": "serves maps",
     "ready": "is ready, and has no map now",
     "paused": "is paused",
     "leaving": "is paused; its last maps are being taken",
+    "unable": "is connected, and can serve no map",
     "unfit": "is connected, and gets no map",
     "unheard": "is connected; the server has said nothing yet",
     "not connected": "has no connection to the server",
 }
 NO_BUNDLE: Final = "none, and without one no map is served: bundle_url and bundle_key in agent.toml"
-FINDINGS: Final = ("unfit", "unheard", "not connected")
+FINDINGS: Final = ("unable", "unfit", "unheard", "not connected")
 
 
 class MapRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,9 +68,9 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Times are Unix ms. link: to the bridge; None: none is wanted. slots_used, slots: of maps; slots None while the server has
-    named none. guests: players by their own connections, where `players` is what their maps say. notes: the server's words.
-    history: oldest first, every step_s."""
+    """Times are Unix ms. link: to the bridge; None: none is wanted. troubles: why no map can be served, or the newest bundle is
+    not here. slots_used, slots: of maps; slots None while the server has named none. guests: players by their own connections,
+    where `players` is what their maps say. notes: the server's words. history: oldest first, every step_s."""
 
     host: str
     version: str
@@ -91,6 +92,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     maps: list[MapRow]
     cost: Sample | None
     score: Score
+    troubles: list[str] = []
     notes: list[str]
     step_s: float
     history: list[Sample]
@@ -102,7 +104,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Parts:
-    """As they are now. url: of NATS, without a password. link: as Status."""
+    """As they are now. url: of NATS, without a password. link, troubles: as Status. able: maps could be served."""
 
     host: str
     version: str
@@ -114,6 +116,8 @@ class Parts:
     connected: bool = False
     order: HostOrder | None = None
     link: bool | None = None
+    able: bool = True
+    troubles: Sequence[str] = ()
     measured: Measured = field(default_factory=Measured)
     statuses: "Sequence[MapStatus]" = ()
     guests: Guests = field(default_factory=Guests)
@@ -151,6 +155,7 @@ def status_of(parts: Parts) -> Status:
             terms=terms,
             todo=unmet(notes) or [f"{terms[0].what}: {terms[0].todo}"],
         ),
+        troubles=list(parts.troubles),
         notes=notes,
         step_s=SAMPLE_S,
         history=list(parts.samples),
@@ -167,7 +172,9 @@ def _state(parts: Parts, maps: list[MapRow]) -> State:
         return "unheard"
     if parts.order.score is None:
         return "unfit"
-    return "serving" if maps else "ready"
+    if maps:
+        return "serving"
+    return "ready" if parts.able else "unable"
 
 
 def _row(status: "MapStatus", cpu: Mapping[str, float]) -> MapRow:

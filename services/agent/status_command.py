@@ -57,6 +57,8 @@ def show(status: Status, out: Console) -> None:
         out.print(_maps(status))
     out.print()
     out.print(_terms(status))
+    for trouble in status.troubles:
+        out.print(trouble, style="red", markup=False)
     for note in status.notes:
         out.print(f"the server says: {note}", markup=False)
     out.print(f"{status.host} {status.words}", style="red" if status.is_finding else "green", markup=False)

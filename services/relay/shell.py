@@ -13,8 +13,9 @@ from typing import Final
 
 from libs.config import Relay
 from libs.link.dialer import Dialer
-from libs.link.messages import BridgeHello, BridgeSays, Message
+from libs.link.messages import BridgeHello, BridgeSays, Entered, Message
 from libs.link.peer import split, words
+from libs.link.seldom import Seldom
 from services.relay import wire
 from services.relay.back import DialBack, NotReached
 from services.relay.connections import ClientSide, ServerSide, Side
@@ -55,6 +56,7 @@ class RelayShell:
         self.listening = asyncio.Event()
         self.port = 0
         self.lingering: set[Side] = set()
+        self._seldom = Seldom()
         self._clients: dict[int, ClientSide] = {}
         self._empty = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
@@ -136,6 +138,8 @@ class RelayShell:
             elif isinstance(effect, Tell):
                 self.table.note(effect.message)
                 self._bridge.say(effect.message)
+                if type(effect.message) is Entered and not effect.message.ok:
+                    self._not_taken(client, effect.message.reason)
             elif isinstance(effect, HangUp):
                 self._hang_up(client, orderly=effect.orderly)
             elif isinstance(effect, Dial):
@@ -146,6 +150,13 @@ class RelayShell:
             elif isinstance(effect, From) and (refused := self.table.count(client.session, effect.address)):
                 self.perform(client, refused)
                 return
+
+    def _not_taken(self, client: ClientSide, why: str) -> None:
+        """Who is held until some server takes him is tried often: of each server and reason it is said now and then."""
+        serve = client.session.player.serve
+        server = serve.server if serve is not None else ""
+        if self._seldom.may(f"{server} {why}", int(monotonic() * 1000)):
+            _LOG.warning("%s does not take a player: %s", server, why)
 
     def _on_message(self, message: Message) -> None:
         if isinstance(message, BridgeHello):

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from agents import BOUND_S, Operator, agent
+from agents import BOUND_S, Operator, agent, run_agent
 
 from libs.bus.embedded import EmbeddedServer
 from libs.bus.nats import connect
@@ -70,5 +70,8 @@ async def test_without_a_bundle_every_order_has_failed_and_the_reason_is_said_on
         assert running.has_said("kafra agent bundle fetch brings one") == 1
         operator.order("h1")
         await eventually(lambda: not operator.beats[-1].maps, BOUND_S)
+        code, out, _ = await run_agent("status")
+        assert code == 1
+        assert "no bundle that could be used" in out
         running.process.terminate()
         assert await running.ended() == 0

@@ -167,6 +167,22 @@ async def test_a_server_that_refuses_or_is_not_there_is_said_and_the_next_is_tri
         assert client.packets[0] == welcome()[:6]
 
 
+async def test_why_a_server_takes_nobody_is_in_the_log_and_not_at_every_try(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    async with lab(tmp_path) as town:
+        gone = await town.server()
+        gone.stop()
+        await town.client()
+        conn = (await town.bridge.hears(Arrived)).conn
+
+        for switch in (1, 2, 3):
+            town.bridge.say(town.to(gone, switch, conn))
+            await town.bridge.hears(Entered, conn=conn, switch=switch)
+
+        said = [record.message for record in caplog.records if "does not take a player" in record.message]
+        assert len(said) == 1
+        assert said[0].endswith("does not take a player: no connection: Connection refused")
+
+
 async def test_a_server_that_says_nothing_is_given_up_in_time(tmp_path: Path):
     async with lab(tmp_path, connect_timeout_ms=150) as town:
         silent = await town.server(b"")

@@ -149,6 +149,21 @@ async def test_a_damaged_bundle_is_not_run_and_mended_by_the_next_fetch(
         await asyncio.sleep(0.2)
 
 
+async def test_why_nothing_could_be_served_is_told_after_the_order_went_elsewhere(lab: ServingLab) -> None:
+    version = lab.store.current()
+    assert version is not None
+    (version.tree / "npc/fields.txt").unlink()
+    lab.order(FIELD)
+    await until(lambda: lab.said() == "failed", "it failed")
+
+    lab.order()
+    await until(lambda: lab.hosting.trouble is None, "nothing is ordered any more")
+
+    assert "is damaged" in (lab.hosting.told or "")
+    lab.hosting.look()
+    assert lab.hosting.told is None, "a bundle was had"
+
+
 async def test_another_agent_that_serves_from_this_store_is_waited_for(
     lab: ServingLab, caplog: pytest.LogCaptureFixture
 ) -> None:

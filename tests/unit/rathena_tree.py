@@ -17,6 +17,8 @@ FILES = {
     "conf/battle/player.conf": "prevent_logout: 10000\n",
     "conf/char_athena.conf": "userid: s1\npasswd: p1\nchar_port: 6121\nimport: conf/import/char_conf.txt\n",
     "conf/import/char_conf.txt": "userid: inter\npasswd: secret7\n",
+    "conf/packet_athena.conf": "enable_ip_rules: yes\norder: deny,allow\nddos_count: 5\nimport: conf/import/packet_conf.txt\n",
+    "conf/import/packet_conf.txt": "allow: 127.0.0.1\n",
     "conf/inter_athena.conf": "use_sql_db: no\n",
     "conf/subnet_athena.conf": "subnet: 255.0.0.0:127.0.0.1:127.0.0.1\n",
     "db/map_index.txt": "// names\n" + "".join(f"{name}\t{at}\n" for at, name in enumerate(MAPS, 1)) + "gef_fild06\n",

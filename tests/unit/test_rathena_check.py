@@ -26,9 +26,10 @@ def open_(findings: list[Finding], *severities: str) -> list[tuple[str, str]]:
 
 
 def test_a_stock_tree_has_no_fallback_and_a_core_with_everything(tmp_path: Path):
-    findings = found(tree(tmp_path))
+    findings = found(tree(tmp_path, packet_conf="x: 1"))
 
     assert set(open_(findings, "must")) == {
+        ("both", "enable_ip_rules"),
         ("core", "char_ip"),
         ("core", "char_port"),
         ("core", "map_ip"),
@@ -284,3 +285,52 @@ def test_conf_alone_will_do(tmp_path: Path):
     root = written(tree(tmp_path / "server"))
 
     assert open_(found(root / "conf")) == []
+
+
+# -- all players come from one address --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "x: 1",
+        "allow: 10.0.0.1",
+        "allow: 127.0.0.1\ndeny: 127.0.0.0/8",
+        "order: mutual-failure\nallow: 127.0.0.1\ndeny: all",
+        "order: allow,deny\ndeny: 127.0.0.1",
+    ],
+)
+def test_map_servers_that_take_a_few_players_at_once_for_an_attack_are_found(tmp_path: Path, rules: str):
+    findings = found(written(tree(tmp_path, packet_conf=rules)))
+
+    assert open_(findings) == [("both", "enable_ip_rules")]
+    finding = of(findings, "both", "enable_ip_rules")
+    assert (finding.severity, finding.wanted, finding.file) == ("must", "allow: 127.0.0.1", "conf/import/packet_conf.txt")
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "enable_ip_rules: no",
+        "allow: all",
+        "allow: 127.0.0.0/8",
+        "allow: 127.0.0.0/255.0.0.0",
+        "order: allow,deny\nallow: 127.0.0.1\ndeny: all",
+        "order: mutual-failure\nallow: 127.0.0.1",
+    ],
+)
+def test_whoever_lets_the_relay_in_as_often_as_it_comes_is_fine(tmp_path: Path, rules: str):
+    assert open_(found(written(tree(tmp_path, packet_conf=rules)))) == []
+
+
+def test_rules_are_on_where_nothing_is_said(tmp_path: Path):
+    assert ("both", "enable_ip_rules") in open_(found(written(tree(tmp_path, packet_athena="", packet_conf=""))), "must")
+
+
+def test_a_relay_elsewhere_is_let_in_by_its_own_address(tmp_path: Path):
+    wanted = settings(vps={"core": "10.0.0.7:5121", "fallback": "10.0.0.7:5122"})
+    root = written(tree(tmp_path, packet_conf="allow: 203.0.113.5"), wanted)
+
+    assert open_(found(root, wanted)) == []
+    put(root, "conf/import/packet_conf.txt", "allow: 127.0.0.1\n")
+    assert of(found(root, wanted), "both", "enable_ip_rules").wanted == "allow: 10.0.0.7"

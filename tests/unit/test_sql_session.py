@@ -197,6 +197,22 @@ def test_an_unknown_statement_is_news_once(session: Session) -> None:
     assert session.news == ["select shop"]
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        b"DELETE FROM `barter` WHERE `name` = 'dealer' AND `index` = '0'",
+        b"SELECT `amount` FROM `barter` WHERE `name` = 'dealer' AND `index` = '0'",
+        b"REPLACE INTO `barter` (`name`,`index`,`amount`) VALUES ( 'dealer', '0', '5' )",
+        b"UPDATE `mapreg` SET `value`='1' WHERE `varname`='$rounds' AND `index`='0' LIMIT 1",
+        b"UPDATE `vendings` SET `map` = 'pay_fild03', `x` = '1' WHERE `id` = 3",
+    ],
+)
+def test_what_a_map_server_asks_for_itself_is_no_news(session: Session, statement: bytes) -> None:
+    session.received(packet(b"\x03" + statement))
+
+    assert session.news == []
+
+
 def test_a_packet_beyond_the_limit_ends_the_connection_before_it_is_kept(session: Session) -> None:
     answer = bodies(session.received((wire.PACKET_BYTES_MAX + 1).to_bytes(3, "little") + b"\0" + b"x" * 100))
 

@@ -17,14 +17,13 @@ STATEMENTS_MAX: Final = 256
 """Prepared ones of a connection at a time. A map-server closes each after use."""
 SHAPES_MAX: Final = 64
 OTHER: Final = "other"
+_OWN_TABLES: Final = ("mapreg", "sales", "market", "barter", "buyingstores", "buyingstore_items", "vendings", "vending_items")
 KNOWN: Final = frozenset(
-    {"select mapreg", "insert mapreg", "replace mapreg", "delete mapreg", "select db_roulette", "select sales", "delete sales"}
-    | {"select market", "replace market", "delete market", "show"}
-    | {f"{verb} {table}" for verb in ("select", "delete", "insert") for table in ("buyingstores", "vendings")}
-    | {f"{verb} {table}" for verb in ("select", "delete", "insert") for table in ("buyingstore_items", "vending_items")}
+    {f"{verb} {table}" for verb in ("select", "insert", "replace", "update", "delete") for table in _OWN_TABLES}
+    | {"select db_roulette", "show"}
 )
-"""What a map-server asks at its start and while vendors sit (FACTS section 12): empty is the right answer. Anything else is a
-script or a switch of the operator's that expects a database."""
+"""What a map-server asks for itself, at its start and while its shops are open: empty is the right answer. Anything else is a
+script or a switch of the operator's that expects a database. Source: mapreg, cashshop, npc, buyingstore, vending of rAthena."""
 ANSWER_BYTES_MAX: Final = 4 << 20
 """To what came at once. A map-server waits for each answer; who asks without reading is cut off."""
 WAIT_TIMEOUT_S: Final = b"28800"

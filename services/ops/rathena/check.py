@@ -8,6 +8,7 @@ from typing import Final
 
 from libs.config import Settings
 from libs.rathena.conf import Conf, Subnet, ipv4, switch
+from services.ops.rathena.doors import check_doors
 from services.ops.rathena.finding import KAFRA_CONF, ORDER, Finding, judged
 from services.ops.rathena.maps import check_maps
 from services.ops.rathena.tree import (
@@ -54,7 +55,8 @@ def check(tree: Tree, settings: Settings) -> list[Finding]:
         )  # fmt: skip
     else:
         found += _server(FALLBACK, tree.fallback, settings)
-    found += [_prevent_logout(tree.battle), *check_maps(tree, settings), *_missing(tree), *_subnets(tree, settings)]
+    found += [_prevent_logout(tree.battle), *check_doors(tree.packet, settings), *check_maps(tree, settings)]
+    found += [*_missing(tree), *_subnets(tree, settings)]
     return sorted(found, key=lambda finding: ORDER.index(finding.severity))
 
 
@@ -222,7 +224,7 @@ def _prevent_logout(battle: Conf | None) -> Finding:
 
 def _missing(tree: Tree) -> Iterator[Finding]:
     """Imports of what is not there, each once; and whole files."""
-    confs = (tree.own, tree.core, tree.fallback, tree.battle, tree.char, tree.inter)
+    confs = (tree.own, tree.core, tree.fallback, tree.battle, tree.char, tree.inter, tree.packet)
     seen = {(missing.file, missing.line): missing for conf in confs if conf is not None for missing in conf.missing}
     for missing in seen.values():
         yield Finding(

@@ -16,6 +16,7 @@ BATTLE_CONF: Final = "conf/battle_athena.conf"
 CHAR_CONF: Final = "conf/char_athena.conf"
 INTER_CONF: Final = "conf/inter_athena.conf"
 SUBNET_CONF: Final = "conf/subnet_athena.conf"
+PACKET_CONF: Final = "conf/packet_athena.conf"
 CORE_CONF: Final = "conf/import/kafra_core_map.conf"
 FALLBACK_CONF: Final = "conf/import/kafra_fallback_map.conf"
 OUR_BATTLE_CONF: Final = "conf/import/kafra_battle.conf"
@@ -28,7 +29,7 @@ class NoTree(Exception):
 @dataclass(frozen=True, slots=True)
 class Tree:
     """own: the operator's map-server as it is without us. core, battle: ours where written, else his. fallback: ours, or None.
-    char, inter, subnets, index: None where the file is not there."""
+    char, inter, packet, subnets, index: None where the file is not there."""
 
     place: "Place"
     own: Conf
@@ -37,6 +38,7 @@ class Tree:
     battle: Conf | None
     char: Conf | None
     inter: Conf | None
+    packet: Conf | None
     subnets: tuple[Subnet, ...] | None
     index: frozenset[str] | None
 
@@ -57,6 +59,7 @@ class Tree:
             battle=place.conf_of(OUR_BATTLE_CONF) or place.conf_of(BATTLE_CONF),
             char=place.conf_of(CHAR_CONF),
             inter=place.conf_of(INTER_CONF),
+            packet=place.conf_of(PACKET_CONF),
             subnets=None if (data := place.read(SUBNET_CONF)) is None else subnets(data),
             index=_index(place, own.text("db_path", "db")),
         )
