@@ -183,7 +183,7 @@ async def test_a_server_killed_while_users_change_has_the_new_ones(place: Place,
     await starting
 
     assert place.server.running
-    await eventually(lambda: place.may_connect("h1"))
+    await eventually(lambda: place.may_connect("h1"), 30)
 
 
 @pytest.mark.timeout(180)

@@ -7,12 +7,16 @@ import os
 import secrets
 import socket
 import urllib.request
+from collections import deque
 from typing import Any
 
 from services.ops.stack import Stack, StackOptions
 
 PORTS_FROM, PORTS_TO = 15_000, 32_000
+WORKERS_MAX = 16
+_given: deque[int] = deque(maxlen=500)
 FAST = {
+    "KAFRA__HOST_REQUIREMENTS__NET_MAX_LATENCY": "1000",  # a test process with other tests beside it answers late
     "KAFRA__HOST_REQUIREMENTS__MAX_DISCONNECTS_PER_HOUR": "1000",
     "KAFRA__HOST_REQUIREMENTS__SLOT_RAM_MB": "64",
     "KAFRA__FAILOVER__SILENCE_MS": "1000",
@@ -65,12 +69,16 @@ class WatchedStack(Stack):
 
 
 def free_ports(*names: str) -> dict[str, int]:
-    """A free port for each. Below those the kernel gives to connections: one of them would be taken again by the next."""
+    """A free port for each. Below those the kernel gives to connections: one of them would be taken again by the next. None
+    that was given lately, here or to tests that run beside: whoever got it may not listen yet."""
+    width = (PORTS_TO - PORTS_FROM) // WORKERS_MAX
+    first = PORTS_FROM + width * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % WORKERS_MAX)
     ports: dict[str, int] = {}
     while len(ports) < len(names):
-        port = secrets.randbelow(PORTS_TO - PORTS_FROM) + PORTS_FROM
+        port = secrets.randbelow(width) + first
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            if port not in ports.values():
+            if port not in _given:
+                _given.append(port)
                 ports[names[len(ports)]] = port
     return ports
 
