@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from libs.bus.memory_log import MemoryLog
 from libs.config import Settings
-from libs.events import Basis, Fact, HostId, MapAssign, MapEnter, MapLeave, Stream
+from libs.events import Basis, Fact, HostId, HostVerdict, MapAssign, MapEnter, MapLeave, Stream
 from libs.hosting.looks import Look
 from libs.hosting.world import World
 from services.ops.audit import Audit, Rules
@@ -48,7 +48,7 @@ def violations(
     for fact in judge.facts:
         world.apply(fact)
     yield from _worlds(facts, processes)
-    yield from _hosts(world, plan.settings, hosts, quiet_ms)
+    yield from _hosts(world, plan.settings, hosts, judge.facts, quiet_ms)
 
 
 def _kept(log: MemoryLog, judge: Judge) -> Iterator[Violation]:
@@ -123,7 +123,14 @@ def _said(world: World, of: str, what: str) -> dict[str, object]:
     return {name: said for name, item in getattr(world, of).items() if (said := getattr(item, what))}
 
 
-def _hosts(world: World, settings: Settings, hosts: dict[HostId, SimHost], quiet_ms: int) -> Iterator[Violation]:
+def _hosts(
+    world: World, settings: Settings, hosts: dict[HostId, SimHost], facts: list[Fact], quiet_ms: int
+) -> Iterator[Violation]:
+    excluded_until_ms: dict[HostId, int] = {}
+    """The latest end of each, also of one that a later verdict no longer names."""
+    for event in (fact.event for fact in facts):
+        if isinstance(event, HostVerdict) and event.blacklisted_until_ms is not None:
+            excluded_until_ms[event.host] = event.blacklisted_until_ms
     for host_id, host in hosts.items():
         said = world.host(host_id)
         if not host.running and said.is_up:
@@ -131,11 +138,13 @@ def _hosts(world: World, settings: Settings, hosts: dict[HostId, SimHost], quiet
         if not host.running or host.leaving:
             continue
         next_beat_ms = settings.monitoring.heartbeat_idle_ms  # a host is judged when it is heard
-        barred = said.draining or said.excluded_until_ms > quiet_ms - next_beat_ms or host.machine.weakness
+        free_ms = max(said.excluded_until_ms, excluded_until_ms.get(host_id, 0))
+        barred = said.draining or free_ms > quiet_ms - next_beat_ms or host.machine.weakness
         faults = len(said.disconnects_ms) > settings.host_requirements.max_disconnects_per_hour
         if not said.is_up and not barred and not faults:
             yield Violation("host", f"{host_id} runs, is fit, and is not up: {said.down}")
-        if said.is_up and not _runs_what_it_should(host, world, settings, quiet_ms):
+        has_been_up = said.is_up and said.up is not None and said.up.at_ms <= quiet_ms
+        if has_been_up and not _runs_what_it_should(host, world, settings, quiet_ms):
             yield Violation("order", f"{host_id} runs {sorted(host.agent.wanted)}, which is not what the log gives it")
 
 
