@@ -10,16 +10,10 @@ from urllib.parse import urlsplit
 
 from nats import errors
 
-from libs.bus.connection import (
-    ATTEMPT_TIMEOUT_S,
-    PENDING_BYTES_MAX,
-    PING_INTERVAL_S,
-    PINGS_OUTSTANDING_MAX,
-    Connection,
-    reconnect_wait,
-)
+from libs.bus.connection import PENDING_BYTES_MAX, PING_INTERVAL_S, PINGS_OUTSTANDING_MAX, Connection
 from libs.bus.errors import AuthorizationFailed, BusUnavailable, CredentialsRefused
 from libs.bus.guard import end
+from libs.bus.returning import ATTEMPT_TIMEOUT_S, reconnect_wait
 from libs.identity.certificates import BadCertificate, client_context, is_loopback
 from libs.identity.keys import BadKey, check_private
 

@@ -2,31 +2,25 @@
 
 In: commands to send, from plain functions. Out: messages to receivers, plain functions called in the read loop itself: no
 queue between that could overflow, and a slow receiver slows the socket, never loses. Used by every part of libs.bus.nats.
-What differs from nats-py, and why:
+What differs from nats-py here (the rest: dialing.py, returning.py), and why:
 - receivers get raw bytes (5 times cheaper; a subject that is no UTF-8 does not end the read loop);
 - nothing is sent late: what was not sent when the connection broke is dropped, its sender decides;
-- an error the server ends the connection with means reconnect, never a silent end; so does any failure while reconnecting;
 - a pong for somebody who gave up waiting does not end the read loop.
 """
 
 import asyncio
-import logging
 import random
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from nats import errors
-from nats.aio.client import Client, Server
 from nats.aio.subscription import Subscription
-from nats.protocol.parser import PERMISSIONS_ERR
 
-from libs.bus.dialing import Dialing
 from libs.bus.errors import BusUnavailable
-from libs.bus.guard import end, guarded, report
+from libs.bus.guard import report
 from libs.bus.own import OwnWrites
 from libs.bus.parser import Parser
+from libs.bus.returning import Returning
 from libs.bus.words import publish_command
 
 Receive = Callable[[bytes, bytes, bytes, bytes], None]
@@ -41,19 +35,10 @@ PENDING_BYTES_MAX = 8 * 1024 * 1024
 PING_INTERVAL_S = 2.0
 PINGS_OUTSTANDING_MAX = 2
 """A frozen server or a dead path is noticed within (2 + 1) * 2 s."""
-RECONNECT_WAIT_S_MIN = 0.05
-RECONNECT_WAIT_S_MAX = 1.0
-ATTEMPT_TIMEOUT_S = 2
-"""One attempt to connect."""
-CLOSE_TIMEOUT_S = 5.0
-FORBIDDEN_MAX = 64
-"""Refusals remembered; only the newest are asked for."""
 REQUEST_TRY_S = 0.5
 """Before a request of the server's own API is sent again; all of ours may be repeated."""
 NOT_YET = frozenset({10008, 10009, 10039, 10076})
 """JetStream error codes that pass: temporarily unavailable, no leader yet, not enabled yet (for the account)."""
-
-_LOG = logging.getLogger(__name__)
 
 
 class NoResponders(BusUnavailable):
@@ -69,8 +54,8 @@ class ApiError(BusUnavailable):
         self.description = description
 
 
-class Connection(Dialing):
-    """See the module. `watchers` are called with True after each reconnect, with False when the connection breaks."""
+class Connection(Returning):
+    """See the module and its bases."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,22 +65,9 @@ class Connection(Dialing):
         self._request_number = 0
         self._reply_prefix = b""
         self.own = OwnWrites()
-        self._up = False
         self._flushing = False
-        self.closing = False
-        self.watchers: list[Callable[[bool], None]] = []
-        self.forbidden: deque[str] = deque(maxlen=FORBIDDEN_MAX)
-        """What the server refused us, as it said it."""
-        self.refused = False
-        """While down: the server answers, and does not accept our credentials any more."""
         self.dropped = 0
         """Commands not sent because the connection was down or stuck."""
-        self.breaks = 0
-        """How often the connection broke."""
-
-    @property
-    def up(self) -> bool:
-        return self._up and self._status == Client.CONNECTED
 
     def open(self) -> None:
         """Called once, after the first connect."""
@@ -121,7 +93,7 @@ class Connection(Dialing):
         """All of this turn of the loop, straight to the socket: waking nats-py's flusher takes longer than the write. A socket
         that takes no more, and a websocket, are left to the flusher, which waits."""
         self._flushing = False
-        writer = getattr(self._transport, "_io_writer", None)
+        writer = self._writer
         if not self._pending or not self.up:
             return
         if writer is not None and writer.transport.get_write_buffer_size() < WRITE_BUFFER_BYTES:
@@ -219,10 +191,6 @@ class Connection(Dialing):
             raise BusUnavailable(f"no answer within {timeout_s:g} s")
         return loop.time() - started_s
 
-    def is_forbidden(self, verb: str, subject: str) -> bool:
-        """The server refused us this: verb `Publish` or `Subscription`."""
-        return any(f'{verb} to "{subject}"' in refusal for refusal in self.forbidden)
-
     def deliver(self, sid: int, subject: bytes, reply: bytes, headers: bytes, body: bytes) -> None:
         """Called by the parser for every message, in order."""
         if (receive := self._receivers.get(sid)) is not None:
@@ -246,68 +214,3 @@ class Connection(Dialing):
         self._pings_outstanding = 0
         if self._pongs and not (future := self._pongs.pop(0)).done():
             future.set_result(True)
-
-    async def _process_err(self, err_msg: str) -> None:
-        if PERMISSIONS_ERR in err_msg.lower():
-            self.forbidden.append(err_msg)
-            _LOG.error("the NATS server refuses: %s", err_msg)
-            return
-        _LOG.warning("the NATS server ends the connection: %s", err_msg)
-        await self._process_op_err(errors.Error(f"nats: {err_msg}"))
-
-    async def close(self) -> None:
-        """What is not yet in the socket is dropped; `round_trip` first. Bounded."""
-        self.closing = True
-        self._cut()
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await super().close()
-        except (TimeoutError, OSError) as error:
-            _LOG.warning("closing the connection to NATS: %r", error)
-        if self._reconnection_task is not None:
-            await end([self._reconnection_task])
-
-    def _cut(self) -> None:
-        """Drop what waits to be sent and the socket with it: an orderly end would wait for a peer that reads no more."""
-        self._up = False
-        self._pending, self._pending_data_size = [], 0
-        writer = getattr(self._transport, "_io_writer", None)  # a websocket bounds its own end
-        if writer is not None:
-            writer.transport.abort()
-
-    async def _attempt_reconnect(self) -> None:
-        self._cut()
-        self.breaks += 1
-        if not self.closing:
-            _LOG.warning("the connection to NATS is lost; reconnecting")
-        self._tell(False)
-        while True:
-            try:
-                await super()._attempt_reconnect()
-            except Exception as error:  # noqa: BLE001 - whatever went wrong, without this task nobody reconnects
-                _LOG.warning("reconnecting to NATS failed: %r", error)
-                await asyncio.sleep(RECONNECT_WAIT_S_MAX)
-                self._status = Client.RECONNECTING
-            else:
-                return
-
-    async def reconnect(self, why: str) -> None:
-        """Give up this socket and open another; for who knows that it is dead before a ping could tell."""
-        await self._process_op_err(ConnectionResetError(why))
-
-    async def on_reconnected(self) -> None:
-        """Given to nats-py as reconnected_cb."""
-        self._up, self.refused = True, False
-        _LOG.warning("connected to NATS again")
-        self._tell(True)
-
-    def _tell(self, up: bool) -> None:
-        for watcher in list(self.watchers):
-            guarded(watcher, up)
-
-
-def reconnect_wait(servers: list[Server], _info: dict[str, Any]) -> tuple[Server | None, float]:
-    """The server tried least, and seconds to wait before: growing, with jitter, so that agents do not all come at once."""
-    server = min(servers, key=lambda each: each.reconnects)
-    ceiling = min(RECONNECT_WAIT_S_MAX, RECONNECT_WAIT_S_MIN * 2 ** min(server.reconnects + 1, 10))
-    return server, random.uniform(RECONNECT_WAIT_S_MIN, ceiling)

@@ -34,10 +34,14 @@ class Dialing(Client):
             raise errors.Error("the server offers no TLS, and without it nothing is said to it")
         await super()._process_info(info, initial_connection)
 
+    @property
+    def _writer(self) -> asyncio.StreamWriter | None:
+        """Of TCP; a websocket has none."""
+        return getattr(self._transport, "_io_writer", None)
+
     async def _forget_transport(self) -> None:
         transport: Any = self._transport
-        self._transport = None
-        writer = getattr(transport, "_io_writer", None)
+        writer, self._transport = self._writer, None
         if writer is not None:
             writer.transport.abort()
             return

@@ -225,3 +225,17 @@ async def create_stream(server: EmbeddedServer, config: dict[str, object]) -> No
     answer = await client.request(f"$JS.API.STREAM.CREATE.{config['name']}", msgspec.json.encode(config))
     assert b'"error"' not in answer.data
     await client.close()
+
+
+async def test_a_connection_that_has_just_broken_closes_in_order(guarded_server: EmbeddedServer, credentials):
+    """turns: of the event loop since; in some of them nats-py waits for the end of the very socket that is closed."""
+    for turns in range(8):
+        bus = await connect(guarded_server.url, name="x", credentials=credentials("kafra:s3cret"))
+        await bus._connection.reconnect("a test")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+        await bus.close()
+
+        assert not bus.connected
+        assert [task for task in asyncio.all_tasks() if "attempt_reconnect" in repr(task)] == []

@@ -37,6 +37,7 @@ class TwinServers:
         self._ends: dict[MapName, asyncio.Task[None]] = {}
         self._ports: dict[MapName, int] = {}
         self.running: dict[MapName, TwinProcess] = {}
+        self.unordered_ends: list[MapName] = []
         self.on_change = lambda: None
         self.deaf = False
 
@@ -93,6 +94,8 @@ class TwinServers:
                     await server.process.wait()
                 finally:
                     self.running.pop(name, None)
+            if name in self._lives:
+                self.unordered_ends.append(name)
             self._say(name, "failed")
             await asyncio.sleep(RESTART_S)
             self._say(name, "starting")

@@ -225,10 +225,13 @@ class Realm:
             await asyncio.sleep(POLL_S)
 
     async def emptied(self, server: TwinProcess) -> None:
-        """Waits until a map-server has no player any more."""
+        """Waits until a map-server has no player any more, or has ended."""
         async with asyncio.timeout(WAIT_S):
-            while await server.ask("players"):  # noqa: ASYNC110 - it is another process's
-                await asyncio.sleep(POLL_S)
+            try:
+                while await server.ask("players"):  # noqa: ASYNC110 - it is another process's
+                    await asyncio.sleep(POLL_S)
+            except (OSError, ValueError):  # it ends while it is asked
+                await server.process.wait()
 
     def ban(self, host: HostId) -> None:
         at_ms = Clock().now_ms()
