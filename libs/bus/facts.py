@@ -1,11 +1,16 @@
 """From a message's bytes to a `Fact`. Pure; the only place where headers are read."""
 
+from collections.abc import Mapping
+from functools import lru_cache
+
 from libs.events import Event, Fact, MalformedEvent, Stream, decode
 
 SCHEMA = b"Kafra-Schema"
 TRACE = b"traceparent"
 _TRACE_LINE = b"\r\ntraceparent:"
 MSG_ID = b"Nats-Msg-Id"
+PLAIN_BYTES_MAX = 64
+"""Headers without a trace or an id of their own: the same few with every message."""
 
 
 def header(headers: bytes, key: bytes) -> str | None:
@@ -17,11 +22,19 @@ def header(headers: bytes, key: bytes) -> str | None:
     return headers[start : headers.find(b"\r\n", start)].strip().decode("utf-8", "replace")
 
 
-def schema_of(headers: bytes) -> dict[str, str] | None:
+def schema_of(headers: bytes) -> Mapping[str, str] | None:
     """What `libs.events.decode` wants to know of the headers."""
-    if not headers or (schema := header(headers, SCHEMA)) is None:
+    if not headers:
         return None
-    return {"Kafra-Schema": schema}
+    return _plain_schema(headers) if len(headers) <= PLAIN_BYTES_MAX else _schema(headers)
+
+
+def _schema(headers: bytes) -> Mapping[str, str] | None:
+    schema = header(headers, SCHEMA)
+    return {"Kafra-Schema": schema} if schema is not None else None
+
+
+_plain_schema = lru_cache(maxsize=256)(_schema)
 
 
 def name_of(subject: bytes) -> str:

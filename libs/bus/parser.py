@@ -47,19 +47,27 @@ class Parser:
         try:
             while (end := buffer.find(b"\r\n", at)) >= 0:
                 if buffer.startswith(b"HMSG ", at):
-                    subject, sid, *reply, header_size, size = buffer[at + 5 : end].split(b" ")
+                    words = buffer[at + 5 : end].split(b" ")
+                    if len(words) == 4:  # written out: this is every message, and a starred name costs as much as all the rest
+                        (subject, sid, header_size, size), reply = words, b""
+                    else:
+                        subject, sid, reply, header_size, size = words
                     start = end + 2
                     head, end = start + int(header_size), start + int(size)
                     if len(buffer) < end + 2:
                         break
-                    deliver(int(sid), subject, reply[0] if reply else b"", buffer[start:head], buffer[head:end])
+                    deliver(int(sid), subject, reply, buffer[start:head], buffer[head:end])
                 elif buffer.startswith(b"MSG ", at):
-                    subject, sid, *reply, size = buffer[at + 4 : end].split(b" ")
+                    words = buffer[at + 4 : end].split(b" ")
+                    if len(words) == 3:
+                        (subject, sid, size), reply = words, b""
+                    else:
+                        subject, sid, reply, size = words
                     start = end + 2
                     end = start + int(size)
                     if len(buffer) < end + 2:
                         break
-                    deliver(int(sid), subject, reply[0] if reply else b"", b"", buffer[start:end])
+                    deliver(int(sid), subject, reply, b"", buffer[start:end])
                 else:
                     await self._control(buffer[at:end])
                 if epoch != self._epoch:

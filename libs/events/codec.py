@@ -6,6 +6,7 @@ subject's last token, so nobody speaks of another. Older schemas are lifted by u
 
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -76,7 +77,7 @@ def decode(subject: str, body: bytes, headers: Mapping[str, str] | None = None) 
     Raises:
         MalformedEvent: anything wrong with it; nothing else, whatever the bytes.
     """
-    event_type, token, decode_body, check = _door(subject)
+    event_type, token, decode_body, token_of, check = _door(subject)
     declared = event_type.declaration
     if len(body) > BODY_BYTES_MAX:
         raise MalformedEvent(subject, f"the body has {len(body)} bytes; allowed are {BODY_BYTES_MAX}")
@@ -90,8 +91,8 @@ def decode(subject: str, body: bytes, headers: Mapping[str, str] | None = None) 
             event = msgspec.convert(_upcast(declared.name, schema, declared.schema, body), event_type)
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError, RecursionError) as error:
         raise MalformedEvent(subject, str(error)) from None
-    if token is not None and getattr(event, declared.token or "") != token:
-        raise MalformedEvent(subject, f"the body speaks of {declared.token} {getattr(event, declared.token or '')!r}")
+    if token is not None and (spoken_of := token_of(event)) != token:
+        raise MalformedEvent(subject, f"the body speaks of {declared.token} {spoken_of!r}")
     if check is not None and (bad := check(event)) is not None:
         raise MalformedEvent(subject, f"{bad} is no valid name")
     return event
@@ -127,10 +128,11 @@ def _decoder(struct: type) -> msgspec.msgpack.Decoder[Any]:
 
 
 @lru_cache(maxsize=SUBJECTS_REMEMBERED_MAX)
-def _door(subject: str) -> tuple[type[Event], str | None, Callable[[bytes], Event], Check | None]:
+def _door(subject: str) -> tuple[type[Event], str | None, Callable[[bytes], Event], Callable[[Event], str], Check | None]:
     """What a message with this subject is read with. Raises: MalformedEvent, as `parse_subject`."""
     event_type, token = parse_subject(subject)
-    return event_type, token, _decoder(event_type).decode, _name_check(event_type)
+    token_of = attrgetter(event_type.declaration.token or "declaration")
+    return event_type, token, _decoder(event_type).decode, token_of, _name_check(event_type)
 
 
 @cache

@@ -66,40 +66,44 @@ def _learn(value: str | None) -> str | None:
 
 
 def _unless_none(check: Check) -> Check:
-    return check if check is _of_name else lambda value: None if value is None else check(value)
+    return check if check in (_of_name, _of_keys) else lambda value: None if value is None else check(value)
 
 
 def _of_all(check: Check) -> Check:
     return lambda values: next((bad for value in values if (bad := check(value)) is not None), None)
 
 
+def _of_keys(values: Mapping[Any, Any]) -> str | None:
+    return next((bad for key in values if (bad := _of_name(key)) is not None), None)
+
+
 def _of_mapping(of_key: Check | None, of_value: Check | None) -> Check | None:
-    if of_key is None and of_value is None:
-        return None
+    if of_value is None:
+        return _of_keys if of_key is _of_name else of_key and _of_all(of_key)
 
     def each(values: Mapping[Any, Any]) -> Iterator[str | None]:
         for key, value in values.items():
             yield of_key(key) if of_key is not None else None
-            yield of_value(value) if of_value is not None else None
+            yield of_value(value)
 
-    def check(values: Mapping[Any, Any]) -> str | None:
-        if of_value is None and _KNOWN.issuperset(values):
-            return None
-        return next((bad for bad in each(values) if bad is not None), None)
-
-    return check
+    return lambda values: next((bad for bad in each(values) if bad is not None), None)
 
 
 def _of_struct(info: inspect.StructType, but: str | None) -> Check | None:
     fields = [(field.name, _of(field.type)) for field in info.fields if field.name != but]
     names = [name for name, check in fields if check is _of_name]
-    others = [(name, check) for name, check in fields if check is not None and check is not _of_name]
-    if not names and not others:
+    keyed = [name for name, check in fields if check is _of_keys]
+    others = [(name, check) for name, check in fields if check is not None and check not in (_of_name, _of_keys)]
+    if not names and not keyed and not others:
         return None
+    known = _KNOWN  # for every event there is
 
     def check(value: msgspec.Struct) -> str | None:
         for name in names:
-            if (found := getattr(value, name)) not in _KNOWN and (bad := _learn(found)) is not None:
+            if (found := getattr(value, name)) not in known and (bad := _learn(found)) is not None:
+                return f"{name} {bad}"
+        for name in keyed:
+            if (found := getattr(value, name)) and not known.issuperset(found) and (bad := _of_keys(found)) is not None:
                 return f"{name} {bad}"
         for name, inner in others:
             if (found := getattr(value, name)) and (bad := inner(found)) is not None:

@@ -121,7 +121,8 @@ class Shell:
             handler(item, self._clock.now_ms())
         except Exception as error:  # noqa: BLE001 - the middleware: a bug in a core ends the process
             self._fail(error)
-        self._step_soon()
+        if not self._stepping:
+            self._step_soon()
 
     def _input_now(self, handler: Callable[[int], None]) -> None:
         self._input(lambda _, now_ms: handler(now_ms), None)

@@ -9,6 +9,7 @@ tests/unit/test_registry_calm.py holds that nothing is ever said otherwise with 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
+from operator import attrgetter
 
 from libs.config import Settings
 from libs.events import HostMetrics, HostSpec, HostUp, MapName, MapReport, Region
@@ -24,21 +25,19 @@ MARGIN = 0.001
 Bounds = tuple[float, float]
 UNMEASURED: Bounds = (inf, -inf)
 """Of what a host does not say: no number is within."""
+_MEASURED = attrgetter("cpu_ghz", "free_ram_mb", "net_mbps", "latency_ms", "jitter_ms", "packet_rate")
+"""What wanders; `Calm.bounds` are in this order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calm:
-    """last: the heartbeat that was judged. Bounds of what a host measures, as it says them; units as host.metrics. until_ms:
-    the registry's clock."""
+    """last: the heartbeat that was judged. measured: of it. bounds: least and most of each, in turn, as the host says it; units
+    as host.metrics. until_ms: the registry's clock."""
 
     last: HostMetrics
     until_ms: int
-    cpu_ghz: Bounds
-    free_ram_mb: Bounds
-    net_mbps: Bounds
-    latency_ms: Bounds
-    jitter_ms: Bounds
-    packet_rate: Bounds
+    measured: tuple[float | None, ...]
+    bounds: tuple[float, ...]
     region_rtt_ms: Mapping[Region, Bounds]
 
     def holds(self, beat: HostMetrics, now_ms: int) -> bool:
@@ -58,37 +57,47 @@ class Calm:
             or not (beat.maps == last.maps or _alike(beat.maps, last.maps))
         ):
             return False
-        ghz, ram, net = self.cpu_ghz, self.free_ram_mb, self.net_mbps
-        rtt, jitter, rate = self.latency_ms, self.jitter_ms, self.packet_rate
-        now = beat.cpu_ghz
-        if now != last.cpu_ghz and (now is None or not ghz[0] <= now <= ghz[1]):
-            return False
-        now = beat.free_ram_mb
-        if now != last.free_ram_mb and (now is None or not ram[0] <= now <= ram[1]):
-            return False
-        now = beat.net_mbps
-        if now != last.net_mbps and (now is None or not net[0] <= now <= net[1]):
-            return False
-        now = beat.latency_ms
-        if now != last.latency_ms and (now is None or not rtt[0] <= now <= rtt[1]):
-            return False
-        now = beat.jitter_ms
-        if now != last.jitter_ms and (now is None or not jitter[0] <= now <= jitter[1]):
-            return False
-        now = beat.packet_rate
-        if now != last.packet_rate and (now is None or not rate[0] <= now <= rate[1]):
-            return False
-        return beat.region_rtt_ms == last.region_rtt_ms or self._rtts_hold(beat.region_rtt_ms or {})
+        return self._all_within(beat) or self._measures_hold(beat)
 
-    def _rtts_hold(self, rtts_ms: Mapping[Region, float | None]) -> bool:
-        bounds_of = self.region_rtt_ms
-        if len(rtts_ms) != len(bounds_of):
+    def _all_within(self, beat: HostMetrics) -> bool:
+        """It measures everything, and everything is within: nearly always."""
+        ghz, ram, net, latency, jitter, rate = _MEASURED(beat)
+        ghz_0, ghz_1, ram_0, ram_1, net_0, net_1, latency_0, latency_1, jitter_0, jitter_1, rate_0, rate_1 = self.bounds
+        rtts_ms, bounds_of = beat.region_rtt_ms, self.region_rtt_ms
+        if rtts_ms is None or len(rtts_ms) != len(bounds_of):
+            return False
+        try:
+            if not (
+                ghz_0 <= ghz <= ghz_1
+                and ram_0 <= ram <= ram_1
+                and net_0 <= net <= net_1
+                and latency_0 <= latency <= latency_1
+                and jitter_0 <= jitter <= jitter_1
+                and rate_0 <= rate <= rate_1
+            ):
+                return False
+            for region, rtt_ms in rtts_ms.items():
+                low, high = bounds_of[region]
+                if not low <= rtt_ms <= high:  # type: ignore[operator]
+                    return False
+        except (TypeError, KeyError):  # something is unmeasured, or of another region
+            return False
+        return True
+
+    def _measures_hold(self, beat: HostMetrics) -> bool:
+        """The same for whoever does not measure all, or whose value is what it was, although without its bounds."""
+        bounds = zip(self.bounds[::2], self.bounds[1::2], strict=True)
+        for now, then, (low, high) in zip(_MEASURED(beat), self.measured, bounds, strict=True):
+            if now != then and (now is None or not low <= now <= high):
+                return False
+        rtts_ms, bounds_of = beat.region_rtt_ms or {}, self.region_rtt_ms
+        if rtts_ms == (self.last.region_rtt_ms or {}):
+            return True
+        if rtts_ms.keys() != bounds_of.keys():
             return False
         for region, rtt_ms in rtts_ms.items():
-            bounds = bounds_of.get(region)
-            if bounds is None or (rtt_ms is None) != (bounds is UNMEASURED):
-                return False
-            if rtt_ms is not None and not bounds[0] <= rtt_ms <= bounds[1]:
+            low, high = bounds_of[region]
+            if bounds_of[region] is not UNMEASURED if rtt_ms is None else not low <= rtt_ms <= high:
                 return False
         return True
 
@@ -113,17 +122,20 @@ def calm_of(host: Host, presence: Presence, spec: HostSpec, *, until_ms: int, no
     return Calm(
         last=beat,
         until_ms=min(until_ms, _until_ms(host, presence, now_ms, settings)),
-        cpu_ghz=_around(beat.cpu_ghz, cpu_room, spec.cpu_ghz - needs.cpu_min_ghz * least),
-        free_ram_mb=_around(
-            beat.free_ram_mb,
-            ram_room,
-            min(spec.free_ram_mb - needs.ram_min_mb * least, spec.free_ram_mb - ram_low),
-            ram_high - spec.free_ram_mb,
+        measured=_MEASURED(beat),
+        bounds=(
+            *_around(beat.cpu_ghz, cpu_room, spec.cpu_ghz - needs.cpu_min_ghz * least),
+            *_around(
+                beat.free_ram_mb,
+                ram_room,
+                min(spec.free_ram_mb - needs.ram_min_mb * least, spec.free_ram_mb - ram_low),
+                ram_high - spec.free_ram_mb,
+            ),
+            *_around(beat.net_mbps, net_room, spec.net_mbps - needs.net_min_speed * least),
+            *_around(beat.latency_ms, unmeasured, inf, needs.net_max_latency * most - spec.latency_ms),
+            *_around(beat.jitter_ms, inf, inf, needs.max_jitter_ms * most - spec.jitter_ms),
+            *_around(beat.packet_rate, inf, spec.packet_rate - needs.min_packet_rate * least),
         ),
-        net_mbps=_around(beat.net_mbps, net_room, spec.net_mbps - needs.net_min_speed * least),
-        latency_ms=_around(beat.latency_ms, unmeasured, inf, needs.net_max_latency * most - spec.latency_ms),
-        jitter_ms=_around(beat.jitter_ms, inf, inf, needs.max_jitter_ms * most - spec.jitter_ms),
-        packet_rate=_around(beat.packet_rate, inf, spec.packet_rate - needs.min_packet_rate * least),
         region_rtt_ms={
             region: _around(rtt_ms, regions.get(region, 0.0)) for region, rtt_ms in (beat.region_rtt_ms or {}).items()
         },

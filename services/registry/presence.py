@@ -58,15 +58,15 @@ class Presence:
     refusals: set[str] = field(default_factory=set)
 
     def hear(self, metrics: HostMetrics, now_ms: int) -> None:
-        late_ms = now_ms - self.heard_ms - self.interval_ms
-        self.late_ms = max(late_ms, self.late_ms * LATENESS_KEPT)
+        late_ms, kept_ms = now_ms - self.heard_ms - self.interval_ms, self.late_ms * LATENESS_KEPT
+        self.late_ms = late_ms if late_ms > kept_ms else kept_ms
         self.beats += 1
         self.metrics = metrics
         self.live(now_ms)
-        if self.order is not None:
+        order = self.order
+        if order is not None and order.interval_ms != self.interval_ms:
             # A faster beat is expected only of a host that shows it has read the order for it.
-            obeyed = self.obeys(self.order)
-            self.interval_ms = self.order.interval_ms if obeyed else max(self.interval_ms, self.order.interval_ms)
+            self.interval_ms = order.interval_ms if self.obeys(order) else max(self.interval_ms, order.interval_ms)
 
     def live(self, now_ms: int) -> None:
         """It said something, whatever it was."""
