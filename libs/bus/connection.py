@@ -83,15 +83,15 @@ class Connection(Returning):
         self._pending.append(command)
         self._pending_data_size += len(command)
         if self._pending_data_size > FLUSH_BYTES:
-            self._flush()
+            self.flush_now()
         elif not self._flushing:
             self._flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self.flush_now)
         return True
 
-    def _flush(self) -> None:
-        """All of this turn of the loop, straight to the socket: waking nats-py's flusher takes longer than the write. A socket
-        that takes no more, and a websocket, are left to the flusher, which waits."""
+    def flush_now(self) -> None:
+        """All that was said, straight to the socket; by itself once in a turn of the loop. Waking nats-py's flusher takes
+        longer than the write. A socket that takes no more, and a websocket, are left to the flusher, which waits."""
         self._flushing = False
         writer = self._writer
         if not self._pending or not self.up:

@@ -117,6 +117,9 @@ class NatsBus:
     def say(self, event: Event, trace: str | None = None) -> None:
         talk.say(self._connection, event, trace)
 
+    def flush(self) -> None:
+        self._connection.flush_now()
+
     async def hear(
         self, event_type: type[E], on_event: Callable[[E], None], *, token: str = "*", queue: str | None = None
     ) -> Subscription:

@@ -104,6 +104,9 @@ class Bus(Protocol):
     def say(self, event: Event, trace: str | None = None) -> None:
         """Core publish, at most once; dropped while disconnected: a stale word is worse than none."""
 
+    def flush(self) -> None:
+        """What was said and submitted goes out now, and not at the end of this turn of the loop."""
+
     async def hear(
         self, event_type: type[E], on_event: Callable[[E], None], *, token: str = "*", queue: str | None = None
     ) -> Subscription:

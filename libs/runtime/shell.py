@@ -142,6 +142,7 @@ class Shell:
             self._take_notice()
             for effect in self._core.step(self._clock.now_ms()):
                 self._perform(effect)
+            self._bus.flush()
         except Exception as error:  # noqa: BLE001 - the middleware
             self._fail(error)
 
