@@ -43,14 +43,16 @@ class Row:
 
 @dataclass
 class Diagnosis:
-    """url: of the server, without a password. answers: it did. accepted: this identity, where it answers. limits: of
-    host_requirements as the server said them; without a word of it the shipped ones count. notes: what went otherwise."""
+    """url: of the server, without a password. answers: it did. accepted: this identity, where it answers. key_missing: there is
+    no file with its key. limits: of host_requirements as the server said them; without a word of it the shipped ones count.
+    notes: what went otherwise."""
 
     host: str
     url: str
     measured: Measured = field(default_factory=Measured)
     answers: bool = False
     accepted: bool = True
+    key_missing: bool = False
     limits: Mapping[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -78,6 +80,8 @@ class Diagnosis:
 
     def verdict(self) -> str:
         if not self.accepted:
+            if self.key_missing:
+                return "this machine has no key: kafra agent enroll makes one, its line is for the operator"
             return f"{self.url} does not accept this identity: ask the operator"
         if not self.answers:
             return f"nothing answers at {self.url}: measured is what can be without it"

@@ -98,6 +98,7 @@ async def diagnose(settings: AgentSettings, step: Step) -> Diagnosis:
         )
     except AuthorizationFailed as error:
         found.accepted = False
+        found.key_missing = _has_no_key(settings)
         found.notes.append(str(error))
     except BusUnavailable as error:
         found.notes.append(str(error))
@@ -111,6 +112,16 @@ async def diagnose(settings: AgentSettings, step: Step) -> Diagnosis:
     if rtts is not None:
         found.measured = replace(found.measured, region_rtt_ms=rtts)
     return found
+
+
+def _has_no_key(settings: AgentSettings) -> bool:
+    """Nor a password in the server's address."""
+    if settings.seed is None:
+        return "@" not in settings.url
+    try:
+        return not settings.seed.exists()
+    except OSError:
+        return False
 
 
 async def _measure_paths(server: "Server", machine: RealMachine, found: Diagnosis, step: Step) -> None:

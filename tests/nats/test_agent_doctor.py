@@ -140,6 +140,23 @@ async def test_a_missing_seed_is_a_finding(nats_server: EmbeddedServer, tmp_path
 
     assert code == 1
     assert "No such file or directory" in out
+    assert out.splitlines()[-1].startswith("this machine has no key: kafra agent enroll makes one")
+
+
+@pytest.mark.nats
+async def test_who_never_enrolled_is_told_to(tmp_path: Path):
+    server = EmbeddedServer(tmp_path / "nats", users=[User("a", "b")])
+    await server.start()
+    try:
+        code, out, _ = await run_agent("doctor", "--nats", server.url)
+        named = f"nats://a:c@127.0.0.1:{server.port}"
+        other_code, other, _ = await run_agent("doctor", "--nats", named)
+    finally:
+        await server.stop()
+
+    assert (code, other_code) == (1, 1)
+    assert out.splitlines()[-1].startswith("this machine has no key: kafra agent enroll makes one")
+    assert other.splitlines()[-1].endswith("does not accept this identity: ask the operator")
 
 
 @pytest.mark.nats
