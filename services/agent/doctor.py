@@ -83,6 +83,7 @@ async def diagnose(settings: AgentSettings, step: Step) -> Diagnosis:
     """Measures for some five seconds; without an answer from the server what can be measured without it."""
     host = HostId(settings.host_id or NAME)
     found = Diagnosis(host, bare_url(settings.url))
+    found.bundle_named = settings.bundle_url is not None and settings.bundle_key is not None
     machine = RealMachine(settings.address, settings.port, Clock(), random.Random())
     step("the processor")
     await machine.measure_clock()

@@ -68,6 +68,7 @@ async def test_a_fit_machine(nats_server: EmbeddedServer):
     assert (said["answers"], said["accepted"], said["fit"], said["limits"]) == (True, True, True, "server")
     assert [name for name, row in rows.items() if row["met"] is not True] == ["max_disconnects_per_hour"]
     assert rows["cpu_min_ghz"]["needed"] == 0.1
+    assert said["bundle_named"] is False
     assert all(row["value"] > 0 for name, row in rows.items() if row["met"])
     assert said["region_rtt_ms"]["eu"] > 0
     assert said["region_rtt_ms"]["us"] is None
@@ -216,6 +217,15 @@ def test_the_doctor_and_the_registry_judge_alike(measured: Measured):
 
     assert {row.requirement.name for row in diagnosis.rows if row.met is False} == {item.requirement for item in unmet}
     assert diagnosis.fit is (not unmet)
+
+
+@pytest.mark.parametrize(
+    ("named", "said"), [(True, ""), (False, ", and gets maps once agent.toml names bundle_url and bundle_key")]
+)
+def test_a_fit_machine_is_told_what_it_needs_to_get_maps(named: bool, said: str):
+    diagnosis = Diagnosis("h", "nats://a", Measured(), answers=True, bundle_named=named)
+
+    assert diagnosis.verdict() == f"this machine would be accepted{said}"
 
 
 def test_every_requirement_of_the_configuration_has_a_row():
