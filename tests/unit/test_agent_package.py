@@ -51,6 +51,21 @@ specs = {{name: getattr(module, "__spec__", None) for name, module in sys.module
 print(json.dumps([name for name, spec in specs.items() if spec and spec.name == name and spec.has_location]))
 """
 """What running it loads, where nothing is that the recipe leaves out."""
+UNPACKER = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE)
+child.stdout.readline()
+print(child.pid, flush=True)
+input()
+"""
+UNPACKED = """
+import runpy, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+runpy.run_path("deploy/package/kafra_agent.py", run_name="packaged")["unpacked"]()
+print("ready", flush=True)
+time.sleep(60)
+"""
+"""An agent hears SIGTERM as a wish, and says goodbye for a while."""
 NOT_ASKED = ("__editable__", "_distutils_hack", "_sysconfigdata", "encodings")
 """Of this Python's own set-up, or PyInstaller's own care."""
 Eventually = Callable[..., Awaitable[None]]
@@ -112,3 +127,17 @@ async def test_a_child_of_a_packaged_agent_that_is_killed_ends_with_it(eventuall
     parent.communicate()
 
     await eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux")
+async def test_the_program_ends_with_the_process_that_unpacked_it(eventually: Eventually):
+    """That one is what a player sees and kills."""
+    argv = [sys.executable, "-c", UNPACKER, UNPACKED]
+    unpacker = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: ASYNC220 - it prints one line
+    assert unpacker.stdout is not None
+    program = psutil.Process(int(unpacker.stdout.readline()))
+
+    os.kill(unpacker.pid, signal.SIGKILL)
+    unpacker.communicate()
+
+    await eventually(lambda: not program.is_running() or program.status() == psutil.STATUS_ZOMBIE)
