@@ -22,6 +22,7 @@ async def idle(scale: Scale) -> list[Proof]:
 
 async def package(scale: Scale) -> list[Proof]:
     found = await packaging.package(scale.tell)
-    what, target = "make package: one file, run as a player would", "it hosts, pauses, shows its status, ends in order"
+    what = "make package: one file, run as a player would"
+    target = "it hosts, pauses, shows its status, ends in order; killed, it leaves no process"
     measured = f"{found.size_mb:.1f} MB, starts in {found.start_s:.2f} s"
     return [Proof(what, target, measured, not found.wrong, "; ".join(found.wrong))]

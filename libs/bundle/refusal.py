@@ -24,6 +24,23 @@ class Kind(StrEnum):
     """A file is not what the manifest says."""
 
 
+class Lack(StrEnum):
+    """Why a host can serve from none at all. As a Kind it begins what host.metrics says as `bundle_refused`."""
+
+    NONE = "none"
+    """No bundle is there, or another operator's."""
+    DAMAGED = "damaged"
+    """A file on its disk is not what was signed."""
+    BUSY = "busy"
+    """Another agent there serves from the same store."""
+    UNUSABLE = "unusable"
+    """Map-servers cannot be started from it: the disk is full, a directory may not be written."""
+
+    @classmethod
+    def begins(cls, told: str) -> bool:
+        return told.partition(":")[0] in frozenset(cls)
+
+
 class Refused(Exception):
     """about: the file, empty for the manifest itself. detail: what is wrong with it."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -21,6 +22,8 @@ FIRST_WAIT_S = 0.1
 """Between attempts until the first connect."""
 REFUSED_FOR_S = 0.5
 """A server that reads its users anew refuses for a moment whom it knows well; one that goes on refusing means it."""
+_OF_AIOHTTP = re.compile(r" ssl:(<.*?>|\w+)")
+"""In its words for a websocket that does not open: an object's address, nothing to anybody."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -46,7 +49,7 @@ async def open_connection(
     failures: list[str] = [""]
 
     async def on_error(error: Exception) -> None:
-        failures[0] = str(error) or type(error).__name__
+        failures[0] = _OF_AIOHTTP.sub("", str(error)) or type(error).__name__
         if connection.up and not isinstance(error, (OSError, errors.UnexpectedEOF, errors.StaleConnectionError)):
             _LOG.error("NATS: %s", error, exc_info=error)
             return

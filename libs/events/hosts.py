@@ -73,7 +73,7 @@ class HostMetrics(Event, frozen=True, kw_only=True):
     region_rtt_ms: region -> round trip to its relay, ms.
     maps: what runs here: map -> tenure, state, players.
     bundle: the map-server bundle's version, null for none.
-    bundle_refused: why it did not take the newest one it was offered, null since it took one.
+    bundle_refused: why it did not take the newest one it was offered, or, leaving, can serve from none; null since it took one.
     leaving: true on an orderly goodbye.
     link: its link to the bridge, null while it needs none.
     run: drawn anew by each agent process, null where it draws none; tells whose heartbeat this is of several.

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from libs.bundle.refusal import Kind, Refused
+from libs.bundle.refusal import Kind, Lack, Refused
 
 TOLD_MAX: Final = 512
 """As host.metrics bounds it (PlainLine)."""
@@ -39,7 +39,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         about = f"{self.about}: " if self.about else ""
         words = [f"{name} {value}" for name, value in known if value is not None]
         said = "; ".join([f"{self.kind}: {about}{self.detail}", *words])
-        return re.sub(r"[^ -~]", "?", said)[:TOLD_MAX]
+        return _plain(said)
 
 
 class BundleError(Exception):
@@ -67,11 +67,29 @@ class NoRoom(BundleError):
 
 
 class NoBundle(BundleError):
-    """There is none to run maps with, or it is damaged. The next fetch may bring one."""
+    """There is none to run maps with, or it is damaged. The next fetch may bring one. lack, detail: for the operator."""
+
+    def __init__(self, lack: Lack, detail: str, said: str) -> None:
+        super().__init__(said)
+        self.lack, self.detail = lack, detail
 
 
 class Busy(BundleError):
     """Another process has the store."""
+
+
+def unusable(error: Exception) -> str:
+    """Why maps could not be served, for the operator, in host.metrics: a word and a sentence, no path of the player's disk."""
+    if isinstance(error, NoBundle):
+        return _plain(f"{error.lack}: {error.detail}")
+    if isinstance(error, Busy):
+        return f"{Lack.BUSY}: another agent on that machine serves from the same bundle_store"
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else "what map-servers need is not in it"
+    return _plain(f"{Lack.UNUSABLE}: {reason}")
+
+
+def _plain(said: str) -> str:
+    return re.sub(r"[^ -~]", "?", said)[:TOLD_MAX]
 
 
 def evidence_of(refused: Refused, url: str, at_ms: int) -> Evidence:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from libs.bundle.manifest import public_key
+from libs.bundle.refusal import Lack
 from services.agent.bundle import is_signed, platform_name, settle
 from services.agent.bundle_report import NoBundle
 from services.agent.bundle_store import Store, Version
@@ -33,8 +34,19 @@ class Supply:
         with self._store.serving() as version:
             if version is None or not self._counts(version):
                 whose = "no bundle" if self._key is None or version is None else "no bundle of this operator"
-                raise NoBundle(f"{self._store.root}: {whose} that could be used; kafra agent bundle fetch brings one")
+                said = f"{self._store.root}: {whose} that could be used; kafra agent bundle fetch brings one"
+                raise NoBundle(Lack.NONE, f"{whose} is here", said)
             yield version
+
+    def usable(self) -> Version:
+        """What would be taken, read through. It is not held meanwhile: a fetch may mend it.
+
+        Raises: Busy; NoBundle.
+        """
+        with self.taken() as version:
+            pass
+        self.check(version)
+        return version
 
     def check(self, version: Version) -> None:
         """Reads all of it.
@@ -43,7 +55,8 @@ class Supply:
         """
         damaged = self._store.damaged(version, version.manifest.for_platform(platform_name()))
         if damaged is not None:
-            raise NoBundle(f"bundle {version.id} is damaged: {damaged} is not what was signed; the next fetch mends it")
+            said = f"bundle {version.id} is damaged: {damaged} is not what was signed; the next fetch mends it"
+            raise NoBundle(Lack.DAMAGED, f"{damaged} of bundle {version.id} is not what was signed", said)
 
     def _newest(self) -> Version | None:
         """What is current, after the newest became so if none is held."""

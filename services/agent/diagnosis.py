@@ -43,14 +43,17 @@ class Row:
 
 @dataclass
 class Diagnosis:
-    """url: of the server, without a password. answers: it did. accepted: this identity, where it answers. limits: of
-    host_requirements as the server said them; without a word of it the shipped ones count. notes: what went otherwise."""
+    """url: of the server, without a password. answers: it did. accepted: this identity, where it answers. key_missing: there is
+    no file with its key. bundle_named: where it is fetched, and whose. limits: of host_requirements as the server said them;
+    without a word of it the shipped ones count. notes: what went otherwise."""
 
     host: str
     url: str
     measured: Measured = field(default_factory=Measured)
     answers: bool = False
     accepted: bool = True
+    key_missing: bool = False
+    bundle_named: bool = True
     limits: Mapping[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -78,11 +81,16 @@ class Diagnosis:
 
     def verdict(self) -> str:
         if not self.accepted:
+            if self.key_missing:
+                return "this machine has no key: kafra agent enroll makes one, its line is for the operator"
             return f"{self.url} does not accept this identity: ask the operator"
         if not self.answers:
             return f"nothing answers at {self.url}: measured is what can be without it"
         unmet = [row.requirement.what for row in self.rows if row.met is False]
-        return f"not accepted: {', '.join(unmet)}" if unmet else "this machine would be accepted"
+        if unmet:
+            return f"not accepted: {', '.join(unmet)}"
+        missing = "" if self.bundle_named else ", and gets maps once agent.toml names bundle_url and bundle_key"
+        return f"this machine would be accepted{missing}"
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -90,6 +98,7 @@ class Diagnosis:
             "nats": self.url,
             "answers": self.answers,
             "accepted": self.accepted if self.answers or not self.accepted else None,
+            "bundle_named": self.bundle_named,
             "limits": "server" if self.limits else "shipped",
             "fit": self.fit,
             "requirements": [

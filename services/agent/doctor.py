@@ -83,6 +83,7 @@ async def diagnose(settings: AgentSettings, step: Step) -> Diagnosis:
     """Measures for some five seconds; without an answer from the server what can be measured without it."""
     host = HostId(settings.host_id or NAME)
     found = Diagnosis(host, bare_url(settings.url))
+    found.bundle_named = settings.bundle_url is not None and settings.bundle_key is not None
     machine = RealMachine(settings.address, settings.port, Clock(), random.Random())
     step("the processor")
     await machine.measure_clock()
@@ -98,6 +99,7 @@ async def diagnose(settings: AgentSettings, step: Step) -> Diagnosis:
         )
     except AuthorizationFailed as error:
         found.accepted = False
+        found.key_missing = _has_no_key(settings)
         found.notes.append(str(error))
     except BusUnavailable as error:
         found.notes.append(str(error))
@@ -111,6 +113,16 @@ async def diagnose(settings: AgentSettings, step: Step) -> Diagnosis:
     if rtts is not None:
         found.measured = replace(found.measured, region_rtt_ms=rtts)
     return found
+
+
+def _has_no_key(settings: AgentSettings) -> bool:
+    """Nor a password in the server's address."""
+    if settings.seed is None:
+        return "@" not in settings.url
+    try:
+        return not settings.seed.exists()
+    except OSError:
+        return False
 
 
 async def _measure_paths(server: "Server", machine: RealMachine, found: Diagnosis, step: Step) -> None:

@@ -8,6 +8,9 @@ In: orders (`obey`), tickets (`link.offer`). Out: `reports` for the heartbeat, `
 
 From the first map ordered until the last process has ended the bundle's version stays what it is; then another may be
 switched to, and the next order is served from that one. Nothing is left running, however `run` ends.
+
+`able`: what is ordered could be served. Without an order that is looked at too, for a host that is not able takes none
+(docs/adr/0026).
 """
 
 import asyncio
@@ -16,18 +19,19 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final
 
 from libs.events import HostId, MapName, MapReport, OrderedMap
 from libs.runtime.clock import Clock
 from services.agent.bundle_download import to_its_end
-from services.agent.bundle_report import BundleError
+from services.agent.bundle_report import BundleError, unusable
 from services.agent.bundle_store import Version, default_root
 from services.agent.bundle_supply import Supply
 from services.agent.link import AgentLink
 from services.agent.link_events import Gone, Heard, Linked, LinkEvent, Players
 from services.agent.maps.core import Falls
-from services.agent.maps.tree import BadBundle, Bundle
+from services.agent.maps.tree import PRIVATE, BadBundle, Bundle
 
 if TYPE_CHECKING:
     from services.agent.maps.servers import OwnMapServers, Status
@@ -35,7 +39,8 @@ if TYPE_CHECKING:
 AGAIN_S: Final = (2.0, 30.0)
 """After what is ordered could not be served; doubled each time."""
 LOOK_S: Final = 30.0
-"""How often an agent that serves nothing looks which bundle it has: its player may have fetched one by hand."""
+"""How often an agent that serves nothing looks which bundle it has, since its player may have fetched one by hand, and whether
+what was in the way still is."""
 CLOSE_S_MAX: Final = 20.0
 """Longer than map-servers are given to end."""
 _LOG = logging.getLogger(__name__)
@@ -44,8 +49,8 @@ _LOG = logging.getLogger(__name__)
 class Hosting:
     """A `MapServers`. program: what to start, if not the bundle's own map-server. public: where relays may come for players,
     IPv4 address and port; as made, they are dialled. trouble: why what is ordered is not served, None where nothing is in the
-    way. told: the last such reason, until maps are served again or a bundle was had. version: the bundle's, for host.metrics.
-    on_need(): a heartbeat is wanted soon. on_trouble(): a better bundle would help."""
+    way. told: why maps could not be served, ordered or not, for the player; refused: the same for the operator. version: the
+    bundle's, for host.metrics. on_need(): a heartbeat is wanted soon. on_trouble(): a better bundle would help."""
 
     def __init__(
         self,
@@ -62,6 +67,7 @@ class Hosting:
         self.on_trouble: Callable[[], object] = lambda: None
         self.trouble: str | None = None
         self.told: str | None = None
+        self.refused: str | None = None
         self.version: str | None = None
         self._fell_with: str | None = None
         self._supply, self._directory, self._clock = supply, directory, clock
@@ -71,6 +77,7 @@ class Hosting:
         self._falls: dict[MapName, Falls] = {}
         self._news = asyncio.Event()
         self._said: str | None = None
+        self._doubted = False
         self._failures = 0
         self._closing = False
         self._ended = asyncio.Event()
@@ -115,17 +122,28 @@ class Hosting:
         """Map-servers are run from the bundle's current version, or are about to be."""
         return not self._ended.is_set()
 
+    @property
+    def able(self) -> bool:
+        """Maps are served, or would be if they were ordered."""
+        return self.version is not None and self.told is None
+
     def look(self) -> None:
         """There may be another bundle, or one where there was none."""
-        self.told = None
+        self._doubted = True
         self._news.set()
 
-    def see(self) -> None:
-        """Which bundle maps would be run with now."""
-        with suppress(OSError):
-            version, self.version = self.version, self._supply.version()
-            if version != self.version:
-                self.on_need()
+    async def look_through(self) -> None:
+        """With which bundle maps would be run now, and whether they could be. Reads all of it, while no map is served."""
+        self._doubted = False
+        before = self.version, self.told
+        try:
+            self._can(await to_its_end(self._try))
+        except (BundleError, BadBundle, OSError) as error:
+            with suppress(OSError):
+                self.version = self._supply.version()
+            self._cannot(error)
+        if before != (self.version, self.told):
+            self._need()
 
     def statuses(self) -> "list[Status]":
         """As `OwnMapServers.statuses`; empty while nothing is served."""
@@ -151,11 +169,14 @@ class Hosting:
     async def _until_ordered(self) -> None:
         while not self._wanted:
             self.trouble = None
-            self.see()
             self._news.clear()
-            with suppress(TimeoutError):
+            if self._doubted or self._is_another():
+                await self.look_through()
+            try:
                 async with asyncio.timeout(LOOK_S):
                     await self._news.wait()
+            except TimeoutError:
+                self._doubted = self.told is not None
 
     async def _serve(self) -> None:
         """While anything is ordered. If it cannot be, the reason is said once and it is tried again after a while."""
@@ -166,7 +187,10 @@ class Hosting:
                 await self._serve_from(version)
         except (BundleError, BadBundle, OSError) as error:
             self._ended.set()
-            self._cannot(str(error))
+            self.trouble = str(error)
+            self._failures += 1
+            self._cannot(error)
+            self.on_trouble()
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(AGAIN_S[1], AGAIN_S[0] * 2.0 ** min(self._failures - 1, 8))):
                     await self._news.wait()
@@ -184,7 +208,7 @@ class Hosting:
             servers.core.falls.update(self._falls)
         try:
             async with servers.running():
-                self._servers, self.version = servers, version.id
+                self._servers, self.trouble, self._failures = servers, None, 0
                 servers.obey(self._wanted, self._clock.now_ms())
                 self._can(version)
                 while self._wanted:
@@ -192,18 +216,33 @@ class Hosting:
         finally:
             self._servers, self._falls, self._fell_with = None, servers.core.falls, version.id
 
+    def _is_another(self) -> bool:
+        """Than the one known: the player may have fetched one by hand."""
+        with suppress(OSError):
+            return self._supply.version() != self.version
+        return True
+
+    def _try(self) -> Version:
+        """What serving would begin with. Raises: as `_serve` knows."""
+        version = self._supply.usable()
+        Bundle.at(version.tree)
+        self._directory.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        with TemporaryFile(dir=self._directory):
+            return version
+
     def _can(self, version: Version) -> None:
         if self._said is not None:
-            _LOG.info("maps are served again, with bundle %s", version.id)
-        self.trouble = self.told = self._said = None
-        self._failures = 0
+            _LOG.info("maps can be served again, with bundle %s", version.id)
+        self.version = version.id
+        self.told = self.refused = self._said = None
 
-    def _cannot(self, why: str) -> None:
-        if why != self._said:
+    def _cannot(self, error: Exception) -> None:
+        """Said once; not where nothing was here yet and nothing is ordered: who fetches has his own words."""
+        why = str(error)
+        if why != self._said and (self._wanted or self.version is not None):
             _LOG.error("no map can be served: %s", why)
-        self.trouble = self.told = self._said = why
-        self._failures += 1
-        self.on_trouble()
+            self._said = why
+        self.told, self.refused = why, unusable(error)
 
     def _need(self) -> None:
         self.on_need()

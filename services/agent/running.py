@@ -49,6 +49,7 @@ CONNECT_TIMEOUT_S = 5.0
 CONNECT_AGAIN_S_MIN = 0.25
 CONNECT_AGAIN_S_MAX = 15.0
 """Between two tries, each of which takes up to CONNECT_TIMEOUT_S itself: a server that is back is found within 20 s."""
+NOWHERE = "no bundle is here, and no bundle_url is known"
 _LOG = logging.getLogger(__name__)
 STRONG_MACHINE = Measured(
     address="198.51.100.10",
@@ -183,11 +184,14 @@ class _Parts:
     def shell(self, agent: Agent, bus: NatsBus, clock: Clock, paused: Callable[[], bool]) -> AgentShell:
         link = self.hosting.link if self.hosting is not None else None
         look: Callable[[], None] = self.keeper.look if self.keeper is not None else lambda: None
+        hosting, away = self.hosting, paused
+        if hosting is not None:
+            away = lambda: paused() or not hosting.able  # noqa: E731
         shell = AgentShell(
-            agent, bus, self.metrics, self.servers, clock, link, dials=self.dialing, on_other_bundle=look, paused=paused
+            agent, bus, self.metrics, self.servers, clock, link, dials=self.dialing, on_other_bundle=look, away=away
         )
-        if self.hosting is not None:
-            self.hosting.on_need, self.hosting.on_trouble = shell.beat_soon, look
+        if hosting is not None:
+            hosting.on_need, hosting.on_trouble = shell.beat_soon, look
         return shell
 
     def seen(self, agent: Agent, bus: NatsBus, shell: AgentShell) -> Server:
@@ -200,7 +204,7 @@ class _Parts:
             self.metrics.measure,
             shell.beat_soon,
             link=lambda: report.linked if (report := hosting.link.report) is not None else None,
-            able=lambda: hosting.version is not None and hosting.told is None,
+            able=lambda: hosting.able,
             troubles=self._troubles,
             statuses=hosting.statuses,
             guests=self.dialing.guests if self.dialing is not None else Guests,
@@ -210,8 +214,8 @@ class _Parts:
         """What keeps this machine from serving maps, or from serving them with the operator's newest bundle."""
         assert self.hosting is not None
         bundle = self.keeper.trouble if self.keeper is not None else None
-        if bundle is None and self.hosting.version is None:
-            bundle = "no bundle is here" if self.keeper is not None else "no bundle is here, and no bundle_url is known"
+        if self.keeper is None and self.hosting.version is None:
+            bundle = NOWHERE
         return [why for why in (self.hosting.told, bundle) if why is not None]
 
     def beside(self) -> Iterator[Coroutine[Any, Any, None]]:
@@ -234,13 +238,24 @@ async def _parts(settings: AgentSettings, host: HostId, clock: Clock, rng: rando
     keeper = None
     if settings.bundle_url is not None and key is not None:
         keeper = Keeper(settings.bundle_url, key, store, rng, settings.ca, hosting.look)
-    hosting.see()
-    refused = lambda: keeper.refused if keeper is not None else None  # noqa: E731
+    await hosting.look_through()
+    if keeper is None and hosting.version is None:
+        _LOG.warning("no map can be served: %s", NOWHERE)
     dialing = Dialing(host, hosting.link, hosting, Limits(settings.players_max, settings.mbps_max))
     address, port = hosting.public = await _public(settings, dialing)
-    machine = RealMachine(address or None, port, clock, rng, lambda: hosting.version, refused)
+    machine = RealMachine(address or None, port, clock, rng, lambda: hosting.version, lambda: _refused(hosting, keeper))
     await machine.measure_clock()
     return _Parts(machine, hosting, hosting, dialing, keeper)
+
+
+def _refused(hosting: Hosting, keeper: Keeper | None) -> str | None:
+    """For the operator: why no map can be served, or why the newest bundle was not taken. Where none is here the latter says
+    more, and nothing is said before the first was asked for."""
+    if keeper is None:
+        return hosting.refused
+    if hosting.version is None:
+        return keeper.refused or (hosting.refused if keeper.trouble is not None else None)
+    return hosting.refused or keeper.refused
 
 
 async def _public(settings: AgentSettings, dialing: Dialing) -> tuple[str, int]:

@@ -56,12 +56,12 @@ class AgentShell:
         *,
         dials: Dials | None = None,
         on_other_bundle: Callable[[], None] = lambda: None,
-        paused: Callable[[], bool] = lambda: False,
+        away: Callable[[], bool] = lambda: False,
     ) -> None:
-        """on_other_bundle(): the server wants maps run with another bundle than this machine's. paused(): the player has the
-        machine to himself; heartbeats say `leaving`, and all else goes on (docs/adr/0024)."""
+        """on_other_bundle(): the server wants maps run with another bundle than this machine's. away(): the player has the
+        machine to himself, or it could serve no map; heartbeats say `leaving`, and all else goes on (docs/adr/0024, 0026)."""
         self._agent, self._bus, self._metrics, self._servers, self._clock = agent, bus, metrics, servers, clock
-        self._link, self._dials, self._on_other_bundle, self._paused = link, dials, on_other_bundle, paused
+        self._link, self._dials, self._on_other_bundle, self._away = link, dials, on_other_bundle, away
         self._news = asyncio.Event()
         self._at_once = False
         self._leaving = False
@@ -112,7 +112,7 @@ class AgentShell:
         reports = self._servers.reports(now_ms)
         link = self._link.report if self._link is not None else None
         measured, dials = self._metrics.measure(), self._dials is not None
-        leaving = leaving or self._paused()
+        leaving = leaving or self._away()
         self._bus.say(self._agent.metrics(measured, reports, now_ms, leaving=leaving, link=link, dials=dials))
 
     def beat_soon(self) -> None:

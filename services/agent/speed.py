@@ -30,6 +30,9 @@ STARTS = (PIECES // 2 - 1, PIECES // 2, PIECES // 2 + 1)
 PACKETS = 256
 PACKET_BYTES = 64
 PACKETS_IN_FLIGHT = 64
+SHORTEST_S = 0.002
+"""What came within that came in one or two wake-ups of ours, or ticks of the loop's clock (uvloop: 1 ms): how fast the line is
+cannot be said, only how fast at least."""
 SPREAD_S_MAX = 0.05
 """Over which the first packets are spread: a round trip, as far as it is not longer than this."""
 Ask = Callable[[HostSpeed, float], Awaitable[HostSpeedReply | None]]
@@ -73,20 +76,26 @@ async def measure(ask: Ask, host: HostId, clock: Clock) -> Speed:
         return Speed(note="the server's side ended the transfer", **told)  # type: ignore[arg-type]
     if not all(way.whole for way in ways) and not await transfer.is_alive():
         return Speed(note="the server's side went silent", **told)  # type: ignore[arg-type]
-    down_mbps, up_mbps = (way.mbps for way in ways)
-    if down_mbps is None or up_mbps is None:
+    down, up = ways
+    if (down_mbps := down.mbps) is None or (up_mbps := up.mbps) is None:
         return Speed(None, packet_rate, "the answers took too long", **told)  # type: ignore[arg-type]
-    note = f"{down_mbps:.1f} down, {up_mbps:.1f} up"
+    note = f"{down} down, {up} up"
     return Speed(min(down_mbps, up_mbps), packet_rate, note, **told)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class Way:
     """One direction. mbps: None where no time was left for it. whole: every piece came in time; else the line is slow, or the
-    other side went away meanwhile."""
+    other side went away meanwhile. at_least: it is faster, too fast to say how much."""
 
     mbps: float | None
     whole: bool
+    at_least: bool = False
+
+    def __str__(self) -> str:
+        if self.mbps is None:
+            return "unknown"
+        return f"more than {self.mbps:.0f}" if self.at_least else f"{self.mbps:.1f}"
 
 
 class Transfer:
@@ -119,7 +128,8 @@ class Transfer:
         started_s = self._loop.time()
         spread_s = min(self._round_trip_s, SPREAD_S_MAX)
         done_s = await self._stream(SpeedStep.PACKET, PACKETS, PACKETS_IN_FLIGHT, PACKETS_S, spread_s)
-        return len(done_s) / ((done_s[-1] if len(done_s) == PACKETS else self._loop.time()) - started_s) if done_s else None
+        took_s = (done_s[-1] if len(done_s) == PACKETS else self._loop.time()) - started_s
+        return len(done_s) / max(took_s, SHORTEST_S) if done_s else None
 
     async def one_way(self, step: SpeedStep) -> Way:
         """Of the second half of the pieces, when the way is filled; the least of three halves that begin a piece apart, so that
@@ -131,7 +141,9 @@ class Transfer:
             in_flight = IN_FLIGHT if took_s < SLOW_PIECE_S else IN_FLIGHT_SLOW
             done_s += await self._stream(step, PIECES - 1, in_flight, WAY_S - took_s)
         if len(done_s) == PIECES:
-            return Way(min(_mbps(PIECES - 1 - begin, done_s[-1] - done_s[begin]) for begin in STARTS), whole=True)
+            halves = [(PIECES - 1 - begin, done_s[-1] - done_s[begin]) for begin in STARTS]
+            mbps, took_s = min((_mbps(*half), half[1]) for half in halves)
+            return Way(mbps, whole=True, at_least=took_s <= SHORTEST_S)
         spent_s = self._loop.time() - started_s
         if not done_s and spent_s < WAY_S / 2:
             return Way(None, whole=False)
@@ -175,4 +187,4 @@ class Transfer:
 
 
 def _mbps(pieces: int, seconds: float) -> float:
-    return pieces * PIECE_BYTES_MAX * 8 / 1e6 / max(seconds, 1e-6)
+    return pieces * PIECE_BYTES_MAX * 8 / 1e6 / max(seconds, SHORTEST_S)

@@ -130,6 +130,7 @@ def status_of(parts: Parts) -> Status:
     notes = list(order.notes) if order is not None else []
     state = _state(parts, maps)
     terms = terms_of(parts.measured)
+    best = [f"{terms[0].what}: {terms[0].todo}"] if state != "unable" else []
     return Status(
         host=parts.host,
         version=parts.version,
@@ -153,7 +154,7 @@ def status_of(parts: Parts) -> Status:
         score=Score(
             value=order.score if order is not None and parts.connected else None,
             terms=terms,
-            todo=unmet(notes) or [f"{terms[0].what}: {terms[0].todo}"],
+            todo=unmet(notes) or best,
         ),
         troubles=list(parts.troubles),
         notes=notes,
@@ -170,11 +171,11 @@ def _state(parts: Parts, maps: list[MapRow]) -> State:
         return "not connected"
     if parts.order is None:
         return "unheard"
+    if not parts.able and not maps:
+        return "unable"
     if parts.order.score is None:
         return "unfit"
-    if maps:
-        return "serving"
-    return "ready" if parts.able else "unable"
+    return "serving" if maps else "ready"
 
 
 def _row(status: "MapStatus", cpu: Mapping[str, float]) -> MapRow:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from libs.bundle.refusal import Lack
 from libs.config import Settings
 from libs.events import Fact, HostId, HostMetrics
 from libs.hosting.eligibility import accepted_spec, disconnects_last_hour, standing_gate, unmet_requirements
@@ -62,6 +63,13 @@ def _host_row(world: World, host: Host, heartbeat: Fact | None, settings: Settin
     }
 
 
+def _lack(metrics: HostMetrics | None) -> str | None:
+    """Why it says that it can serve no map."""
+    if metrics is None or not metrics.leaving or (refused := metrics.bundle_refused) is None:
+        return None
+    return refused if metrics.bundle is None or Lack.begins(refused) else None
+
+
 def _is_overdue(world: World, host: Host, age_ms: int | None, settings: Settings) -> bool:
     """Its heartbeat is late by more than a suspicion; not where nobody keeps heartbeats."""
     busy = bool(world.serving.get(host.id)) or bool(world.backing.get(host.id))
@@ -76,6 +84,8 @@ def _why(host: Host, state: HostState, metrics: HostMetrics | None, age_ms: int 
     if host.is_up:
         gate = standing_gate(host, settings, now_ms)
         return "" if gate is None else f"not eligible: {gate}"
+    if (lack := _lack(metrics)) is not None:
+        return f"it can serve no map: {lack}"
     if host.down is not None:
         return f"{host.down.reason}: {host.down.detail}"
     if host.excluded(now_ms):

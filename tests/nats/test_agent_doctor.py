@@ -68,6 +68,7 @@ async def test_a_fit_machine(nats_server: EmbeddedServer):
     assert (said["answers"], said["accepted"], said["fit"], said["limits"]) == (True, True, True, "server")
     assert [name for name, row in rows.items() if row["met"] is not True] == ["max_disconnects_per_hour"]
     assert rows["cpu_min_ghz"]["needed"] == 0.1
+    assert said["bundle_named"] is False
     assert all(row["value"] > 0 for name, row in rows.items() if row["met"])
     assert said["region_rtt_ms"]["eu"] > 0
     assert said["region_rtt_ms"]["us"] is None
@@ -140,6 +141,23 @@ async def test_a_missing_seed_is_a_finding(nats_server: EmbeddedServer, tmp_path
 
     assert code == 1
     assert "No such file or directory" in out
+    assert out.splitlines()[-1].startswith("this machine has no key: kafra agent enroll makes one")
+
+
+@pytest.mark.nats
+async def test_who_never_enrolled_is_told_to(tmp_path: Path):
+    server = EmbeddedServer(tmp_path / "nats", users=[User("a", "b")])
+    await server.start()
+    try:
+        code, out, _ = await run_agent("doctor", "--nats", server.url)
+        named = f"nats://a:c@127.0.0.1:{server.port}"
+        other_code, other, _ = await run_agent("doctor", "--nats", named)
+    finally:
+        await server.stop()
+
+    assert (code, other_code) == (1, 1)
+    assert out.splitlines()[-1].startswith("this machine has no key: kafra agent enroll makes one")
+    assert other.splitlines()[-1].endswith("does not accept this identity: ask the operator")
 
 
 @pytest.mark.nats
@@ -199,6 +217,15 @@ def test_the_doctor_and_the_registry_judge_alike(measured: Measured):
 
     assert {row.requirement.name for row in diagnosis.rows if row.met is False} == {item.requirement for item in unmet}
     assert diagnosis.fit is (not unmet)
+
+
+@pytest.mark.parametrize(
+    ("named", "said"), [(True, ""), (False, ", and gets maps once agent.toml names bundle_url and bundle_key")]
+)
+def test_a_fit_machine_is_told_what_it_needs_to_get_maps(named: bool, said: str):
+    diagnosis = Diagnosis("h", "nats://a", Measured(), answers=True, bundle_named=named)
+
+    assert diagnosis.verdict() == f"this machine would be accepted{said}"
 
 
 def test_every_requirement_of_the_configuration_has_a_row():

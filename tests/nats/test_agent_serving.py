@@ -39,6 +39,8 @@ async def test_told_of_another_bundle_it_looks_at_once_and_later_serves_what_is_
         where = ("--bundle-url", server.url, "--bundle-key", PUBLIC)
         async with agent(*flags(nats_server.url, tmp_path), *where) as running:
             await eventually(lambda: seen and seen[-1].bundle == first, BOUND_S)
+            assert all(beat.leaving is (beat.bundle is None) for beat in seen), "a host as soon as it has one"
+            assert {beat.bundle_refused for beat in seen} == {None}, "fetching the first is no refusal"
             publish(out, {**FILES, "npc/fields.txt": b""}, now_ms=NOW_MS + 1_000)
             second = manifest_of(out).version
             for _ in range(3):
@@ -48,7 +50,7 @@ async def test_told_of_another_bundle_it_looks_at_once_and_later_serves_what_is_
             (out / "manifest.kafra").write_bytes(b"kafra")
             operator.order("h1", notes=(f"bundle: {second}, needed {'a' * 32}",))
             await eventually(lambda: (seen[-1].bundle_refused or "").startswith("signature: "), BOUND_S)
-            assert seen[-1].bundle == second
+            assert (seen[-1].bundle, seen[-1].leaving) == (second, False)
             running.process.terminate()
             assert await running.ended() == 0
     since = len(seen)
@@ -61,12 +63,14 @@ async def test_without_a_bundle_every_order_has_failed_and_the_reason_is_said_on
 ):
     async with agent(*flags(nats_server.url, tmp_path)) as running:
         await eventually(lambda: operator.beats, BOUND_S)
+        assert all(beat.leaving for beat in operator.beats), "who can serve nothing is no host"
+        assert operator.beats[-1].bundle_refused == "none: no bundle is here"
         for _ in range(3):
             operator.order("h1", MAP)
 
         await eventually(lambda: [report.state for report in operator.beats[-1].maps.values()] == ["failed"], BOUND_S)
 
-        assert running.has_said("no map can be served") == 1
+        assert running.has_said("no map can be served: no bundle is here, and no bundle_url is known") == 1
         assert running.has_said("kafra agent bundle fetch brings one") == 1
         operator.order("h1")
         await eventually(lambda: not operator.beats[-1].maps, BOUND_S)

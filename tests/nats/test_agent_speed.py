@@ -15,7 +15,7 @@ from slow_line import line_to
 from libs.bus.embedded import EmbeddedServer
 from libs.bus.nats import NatsBus, connect
 from libs.config import Settings
-from libs.events import HostId, HostMetrics, HostSpeed, HostSpeedReply, Region
+from libs.events import HostId, HostMetrics, HostSpeed, HostSpeedReply, Region, SpeedStep
 from libs.runtime.clock import Clock
 from services.agent import machine as machine_module
 from services.agent.machine import RealMachine
@@ -83,6 +83,19 @@ async def test_the_slower_way_is_what_counts(
     sys.stdout.write(f"a line of {slower:g} Mbit/s with {delay_s * 2000:g} ms is shown as {speed.note}\n")
     assert speed.net_mbps < slower * 1.5, "no line is made faster than it is"
     assert speed.net_mbps > slower * 0.05
+
+
+@pytest.mark.parametrize(("piece_s", "said"), [(0.0, "more than 1311 down, more than 1311 up"), (0.01, "52.4 down, 52.4 up")])
+async def test_a_line_too_fast_to_be_measured_is_said_to_be_so(monkeypatch: pytest.MonkeyPatch, piece_s: float, said: str):
+    now_s = 1_000.0
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now_s)
+
+    async def ask(request: HostSpeed, timeout_s: float) -> HostSpeedReply | None:
+        nonlocal now_s
+        now_s += piece_s if request.step in {SpeedStep.DOWN, SpeedStep.UP} else 0.0
+        return HostSpeedReply(ok=True)
+
+    assert (await measure(ask, HostId("h1"), Clock())).note == said
 
 
 @pytest.mark.usefixtures("validating")

@@ -168,7 +168,7 @@ class TwinHost:
             self.dialing = Dialing(self.id, self.link, self.servers)
         bus, servers = self._bus, self.servers
         self._shell = shell = AgentShell(
-            self._agent, bus, machine, servers, Clock(), self.link, dials=self.dialing, paused=paused
+            self._agent, bus, machine, servers, Clock(), self.link, dials=self.dialing, away=paused
         )
         self._linking = asyncio.create_task(self.link.run(), name=f"link {self.id}")
         self.servers.on_change = shell.beat

@@ -97,10 +97,15 @@ def choices(chance: random.Random) -> Iterator[list[MapName]]:
         yield [name for name in MAPS if chance.random() < 0.5]
 
 
+def is_reading(task: asyncio.Task[object]) -> bool:
+    return getattr(task.get_coro(), "__qualname__", "") == "to_thread"
+
+
 async def held(lab: ServingLab) -> Held:
     lab.order()
     await lab.idle()
     assert lab.left() == []
+    await until(lambda: not any(map(is_reading, asyncio.all_tasks())), "another bundle was looked through")
     for _ in range(3):
         await asyncio.sleep(0)
         gc.collect()

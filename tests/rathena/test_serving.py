@@ -4,6 +4,7 @@ way is said and gets over."""
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -160,8 +161,57 @@ async def test_why_nothing_could_be_served_is_told_after_the_order_went_elsewher
     await until(lambda: lab.hosting.trouble is None, "nothing is ordered any more")
 
     assert "is damaged" in (lab.hosting.told or "")
+    await lab.fetched(twin_files())
     lab.hosting.look()
-    assert lab.hosting.told is None, "a bundle was had"
+    await until(lambda: lab.hosting.told is None, "a bundle was had")
+
+
+async def test_what_could_not_be_served_is_known_before_it_is_ordered(
+    lab: ServingLab, caplog: pytest.LogCaptureFixture
+) -> None:
+    await until(lambda: lab.hosting.able, "there is a bundle")
+    version = lab.store.current()
+    assert version is not None
+    (version.tree / "npc/fields.txt").unlink()
+
+    lab.hosting.look()
+    await until(lambda: not lab.hosting.able, "it is damaged")
+
+    assert lab.hosting.refused == f"damaged: npc/fields.txt of bundle {version.id} is not what was signed"
+    assert len(errors(caplog)) == 1
+    await lab.fetched(twin_files())
+    lab.hosting.look()
+    await until(lambda: lab.hosting.able, "it is mended")
+    assert (lab.hosting.refused, lab.hosting.version) == (None, version.id)
+
+
+async def test_what_is_in_the_way_on_this_machine_is_told_without_its_paths(lab: ServingLab) -> None:
+    await until(lambda: lab.hosting.able, "there is a bundle")
+    with lab.store.serving():
+        lab.hosting.look()
+        await until(lambda: not lab.hosting.able, "another agent serves")
+        assert lab.hosting.refused == "busy: another agent on that machine serves from the same bundle_store"
+    lab.hosting.look()
+    await until(lambda: lab.hosting.able, "it serves no more")
+    shutil.rmtree(lab.maps)
+    lab.maps.write_text("no directory")
+
+    lab.hosting.look()
+    await until(lambda: not lab.hosting.able, "maps have no place")
+    assert lab.hosting.refused == "unusable: File exists"
+    assert str(lab.maps) in (lab.hosting.told or "")
+
+
+async def test_another_bundle_is_looked_through_before_it_counts(lab: ServingLab) -> None:
+    await until(lambda: lab.hosting.able, "there is a bundle")
+    seen: list[tuple[str | None, bool]] = []
+    lab.hosting.on_need = lambda: seen.append((lab.hosting.version, lab.hosting.able))
+
+    second = await lab.fetched(twin_files(fields=b""))
+    lab.hosting.look()
+    await until(lambda: lab.hosting.version == second, "it is known")
+
+    assert seen == [(second, True)], "a host with a good bundle is able throughout"
 
 
 async def test_another_agent_that_serves_from_this_store_is_waited_for(
@@ -195,6 +245,8 @@ async def test_without_a_key_what_is_here_is_served(tmp_path: Path) -> None:
 
 
 async def test_a_directory_that_cannot_be_used_is_said(lab: ServingLab, caplog: pytest.LogCaptureFixture) -> None:
+    await until(lambda: lab.hosting.able, "there is a bundle, and a directory")
+    shutil.rmtree(lab.maps)
     lab.maps.write_text("no directory")
 
     lab.order(FIELD)

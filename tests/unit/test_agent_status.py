@@ -63,7 +63,7 @@ PAUSE = Pause(Why.PLAYER, "you paused it", T0)
         ({"order": order(None, "cpu_min_ghz: 2.1, needed at least 3")}, "unfit", True),
         ({"order": order()}, "ready", False),
         ({"order": order(), "able": False}, "unable", True),
-        ({"order": order(None), "able": False}, "unfit", True),
+        ({"order": order(None), "able": False}, "unable", True),
         ({"order": order(), "able": False, "statuses": [a_map()]}, "serving", False),
         ({"order": order(), "statuses": [a_map()]}, "serving", False),
         ({"order": order(None), "pause": PAUSE}, "paused", False),

@@ -77,6 +77,28 @@ def test_why_a_host_is_not_chosen(events: list[Event], state: str, why: str):
     assert (row["state"], row["why"]) == (state, why)
 
 
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"bundle": None, "bundle_refused": "none: no bundle is here"}, "it can serve no map: none: no bundle is here"),
+        ({"bundle": None, "bundle_refused": "signature: no"}, "it can serve no map: signature: no"),
+        ({"bundle": "b1", "bundle_refused": "damaged: npc/a.txt"}, "it can serve no map: damaged: npc/a.txt"),
+        ({"bundle": "b1", "bundle_refused": "older: sequence 1"}, "left: the agent said goodbye"),
+        ({"bundle": None}, "left: the agent said goodbye"),
+    ],
+)
+def test_a_host_that_left_because_it_can_serve_no_map_shows_why(values: dict[str, Any], why: str):
+    down = host_down(reason="left", detail="the agent said goodbye")
+
+    assert host_row(host_up(), down, heard=heartbeat(10, leaving=True, **values))["why"] == why
+
+
+def test_a_host_that_could_never_serve_a_map_shows_why():
+    heard = heartbeat(10, leaving=True, bundle=None, bundle_refused="none: no bundle is here")
+
+    assert host_row(heard=heard)["why"] == "it can serve no map: none: no bundle is here"
+
+
 def test_a_host_that_is_down_shows_nothing_that_no_longer_holds():
     row = host_row(host_up(ready_maps=["m1"]), host_down(at_ms=T0 + 5))
 

@@ -204,8 +204,14 @@ def _host_cells(row: Row) -> list[object]:
         row["disconnects_last_hour"],
         _measured_cell(row["measured"]),
         None if row["measured_age_ms"] is None else f"{row['measured_age_ms'] / 1000:.1f} s",
-        "; ".join(filter(None, (row["why"], row["bundle_refused"] and f"refused a bundle ({row['bundle_refused']})"))),
+        "; ".join(filter(None, (row["why"], _refusal(row)))),
     ]
+
+
+def _refusal(row: Row) -> str | None:
+    """Of a bundle; not again where it is why the host gets no map."""
+    refused = row["bundle_refused"]
+    return f"refused a bundle ({refused})" if refused and refused not in row["why"] else None
 
 
 def _measured_cell(measured: Row | None) -> str | None:
