@@ -1,13 +1,15 @@
 """map.enter -> committed map.assign: latency of one, throughput of many. The real scorer beside the bare pipeline."""
 
+import contextlib
 import gc
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from statistics import median
 
 import psutil
 
 from bench import facts, place
-from bench.driver import Driver, driver, messages
+from bench.driver import Driver, Message, driver, messages
 from bench.figures import Figure, Target, percentile, rounded
 from bench.plan import Plan
 from libs.config import load
@@ -19,6 +21,7 @@ from services.scorer.core import Scorer
 HOSTS = (200, 1000)
 IN_FLIGHT = 256
 WARM_UP = 300
+ONE_BY_ONE, MANY, BLOCKS = 2_000, 12_000, 10
 LATENCY = Target("at most", 1.5)
 THROUGHPUT = Target("at least", 0.6)
 
@@ -31,6 +34,35 @@ class _Run:
     cpu_us: float
 
 
+@dataclass(slots=True)
+class _Lane:
+    """One process on its own server. samples_us: of enters one at a time; of many: how many, s they took, s of CPU."""
+
+    driving: Driver
+    process: psutil.Process
+    samples_us: list[float] = field(default_factory=list)
+    many: int = 0
+    seconds: float = 0.0
+    cpu_s: float = 0.0
+
+    async def warm_up(self) -> None:
+        await self.driving.rate(_enters("warm", 0, WARM_UP), 16)
+
+    async def one_by_one(self, block: int, count: int) -> None:
+        self.samples_us += await self.driving.latencies_us(_enters("one", block, count))
+
+    async def all_at_once(self, block: int, count: int) -> None:
+        enters = _enters("many", block, count)
+        before_s = place.cpu_s(self.process)
+        self.seconds += count / await self.driving.rate(enters, IN_FLIGHT)
+        self.cpu_s += place.cpu_s(self.process) - before_s
+        self.many += count
+
+    def run(self) -> _Run:
+        p50_us, p99_us = percentile(self.samples_us, 0.5), percentile(self.samples_us, 0.99)
+        return _Run(p50_us, p99_us, self.many / self.seconds, self.cpu_s / self.many * 1e6)
+
+
 async def entering(plan: Plan) -> list[Figure]:
     figures = []
     for count in HOSTS:
@@ -40,32 +72,44 @@ async def entering(plan: Plan) -> list[Figure]:
         kafra: list[_Run] = []
         for number in range(plan.repeat):
             plan.say(f"enter, {count} hosts, {number + 1} of {plan.repeat}")
-            bare.append(await _run(plan, fleet, "bare", "bench.bare", "pipeline", "{url}", str(size)))
-            kafra.append(await _run(plan, fleet, "scorer", "services.scorer"))
+            for runs, run in zip((bare, kafra), await _pair(plan, fleet, size), strict=True):
+                runs.append(run)
         figures += _figures(count, size, kafra, bare)
     return figures
 
 
-async def _run(plan: Plan, fleet: list[Event], name: str, *argv: str) -> _Run:
-    """A fresh server with the fleet in its log, one process on it, all figures of it."""
+async def _pair(plan: Plan, fleet: list[Event], size: int) -> tuple[_Run, _Run]:
+    """Bare and Kafra, in turns: what else the machine does falls on both alike. Who is not asked stands idle."""
+    async with _lane(fleet, "bare", "bench.bare", "pipeline", "{url}", str(size)) as bare, _lane(fleet) as kafra:
+        await bare.warm_up()
+        await kafra.warm_up()
+        gc.collect()
+        for block in range(BLOCKS):
+            for lane in _in_turns(block, bare, kafra):
+                await lane.one_by_one(block, plan.count(ONE_BY_ONE) // BLOCKS)
+        for block in range(BLOCKS):
+            for lane in _in_turns(block, bare, kafra):
+                await lane.all_at_once(block, plan.count(MANY) // BLOCKS)
+        return bare.run(), kafra.run()
+
+
+@contextlib.asynccontextmanager
+async def _lane(fleet: list[Event], name: str = "scorer", *argv: str) -> AsyncIterator[_Lane]:
+    """On a fresh server with the fleet in its log. argv: of the process; else the scorer's."""
     async with place.server(fleet) as url:
-        argv = tuple(argument.format(url=url) for argument in argv)
-        async with place.process(name, *argv, url=url) as process, driver(url) as driving:
-            return await _drive(plan, driving, process)
+        words = tuple(argument.format(url=url) for argument in argv) or ("services.scorer",)
+        async with place.process(name, *words, url=url) as process, driver(url) as driving:
+            yield _Lane(driving, process)
 
 
-async def _drive(plan: Plan, driving: Driver, process: psutil.Process) -> _Run:
-    def enters(prefix: str, count: int) -> list[tuple[str, bytes]]:
-        return messages([facts.enter(name, number) for number, name in enumerate(facts.map_names(prefix, count))])
+def _in_turns(block: int, *lanes: _Lane) -> tuple[_Lane, ...]:
+    """Neither is always the first."""
+    return lanes if block % 2 else lanes[::-1]
 
-    one_by_one, many = enters("one", plan.count(2_000)), enters("many", plan.count(12_000))
-    await driving.rate(enters("warm", WARM_UP), 16)
-    gc.collect()
-    samples = await driving.latencies_us(one_by_one)
-    before_s = place.cpu_s(process)
-    rate = await driving.rate(many, IN_FLIGHT)
-    cpu_us = (place.cpu_s(process) - before_s) / len(many) * 1e6
-    return _Run(percentile(samples, 0.5), percentile(samples, 0.99), rate, cpu_us)
+
+def _enters(prefix: str, block: int, count: int) -> list[Message]:
+    names = facts.map_names(f"{prefix}{block}", count)
+    return messages([facts.enter(name, number) for number, name in enumerate(names)])
 
 
 def _figures(count: int, size: int, kafra: list[_Run], bare: list[_Run]) -> list[Figure]:
@@ -105,7 +149,7 @@ def assign_bytes(fleet: list[Event]) -> int:
     core = DecidingCore(Scorer(load(None, place.SETTINGS)), name=NodeName("scorer-00000000"), config="0" * 16)
     for seq, event in enumerate(fleet):
         core.on_fact(Fact(Stream.HOSTS, seq + 1, event), facts.AT_MS)
-    core.on_fact(Fact(Stream.MAPS, 1, facts.enter(MapName("many_000000"))), facts.AT_MS)
+    core.on_fact(Fact(Stream.MAPS, 1, facts.enter(MapName("many0_000000"))), facts.AT_MS)
     core.on_caught_up(facts.AT_MS)
     (write,) = core.step(facts.AT_MS)
     assert isinstance(write, Append)
