@@ -264,7 +264,7 @@ class Bridge:
             node.claimed = frozenset(RegisterUsers.unpack(packet).pairs)
             self._recovery.sort_out(node)
         elif packet_id == ALL_OFFLINE:
-            self.state.cut(node, "it ends")  # its players are saved; the others of this slot are not offline
+            self.state.cut(node, "it ends", orderly=True)  # its players are saved; the others of this slot are not offline
         elif packet_id == CHANGE:
             self.changing.on_change_request(node, packet)
         elif packet_id == SELECT:

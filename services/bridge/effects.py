@@ -22,10 +22,11 @@ class Down:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """End this map-server link; the reason is logged."""
+    """End this map-server link; the reason is logged. orderly: nothing is wrong with it."""
 
     link: int
     reason: str
+    orderly: bool = False
 
 
 @dataclass(frozen=True, slots=True)

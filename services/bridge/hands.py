@@ -43,7 +43,7 @@ class Hands:
                     peer.say(effect.message)
             elif isinstance(effect, Cut):
                 self._links.send(effect.link, b"".join(downs.pop(effect.link, ())))
-                self._links.cut(effect.link, effect.reason)
+                self._links.cut(effect.link, effect.reason, orderly=effect.orderly)
             elif isinstance(effect, Report):
                 self._report(effect)
             elif isinstance(effect, Note):

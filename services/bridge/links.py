@@ -60,10 +60,10 @@ class MapServer:
             self.linked = False
             self._links.gone(self)
 
-    def end(self, reason: str) -> None:
+    def end(self, reason: str, *, orderly: bool = False) -> None:
         """What was sent before is sent still, where the peer reads; nothing it says counts any more."""
         if self.linked:
-            _LOG.warning("map-server link %d is cut: %s", self.number, reason)
+            _LOG.log(logging.INFO if orderly else logging.WARNING, "map-server link %d is cut: %s", self.number, reason)
         self.gone()
         self.close(reason)
 
@@ -145,9 +145,9 @@ class Links:
         if (link := self._links.get(number)) is not None:
             link.send(packet)
 
-    def cut(self, number: int, reason: str) -> None:
+    def cut(self, number: int, reason: str, *, orderly: bool = False) -> None:
         if (link := self._links.get(number)) is not None:
-            link.end(reason)
+            link.end(reason, orderly=orderly)
 
     def pause(self, paused: bool) -> None:
         """The char-server does not keep up."""
@@ -157,7 +157,7 @@ class Links:
 
     def close(self) -> None:
         for link in list(self._links.values()):
-            link.end("the bridge ends")
+            link.end("the bridge ends", orderly=True)
 
 
 class CharLink(asyncio.Protocol):

@@ -82,8 +82,8 @@ class State:
     def down(self, node: Node, packet: bytes) -> None:
         self.out.append(Down(node.link, packet))
 
-    def cut(self, node: Node, reason: str) -> None:
-        self.out.append(Cut(node.link, reason))
+    def cut(self, node: Node, reason: str, *, orderly: bool = False) -> None:
+        self.out.append(Cut(node.link, reason, orderly))
 
     def tell(self, player: Player, message: Message) -> None:
         self.out.append(Tell(player.peer, message))
