@@ -102,6 +102,11 @@ class Connection(Returning):
         elif self._flush_queue is not None and self._flush_queue.empty():
             self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
 
+    def soon(self, callback: Callable[[], object]) -> None:
+        """See `Bus.soon`."""
+        if not self._ps.soon(callback):  # type: ignore[attr-defined]
+            asyncio.get_running_loop().call_soon(callback)
+
     def publish_now(self, subject: str, body: bytes = b"", *, reply: str = "", headers: bytes = b"") -> bool:
         return self.send(publish_command(subject, body, reply=reply, headers=headers))
 

@@ -92,6 +92,9 @@ class MemoryBus:
         if self.connected:
             self.server.publish(subject_of(event), body, b"NATS/1.0\r\n" + header_lines(event, trace))
 
+    def soon(self, callback: Callable[[], object]) -> None:
+        asyncio.get_running_loop().call_soon(callback)
+
     def flush(self) -> None:
         """Nothing waits here."""
 

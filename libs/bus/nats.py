@@ -117,6 +117,9 @@ class NatsBus:
     def say(self, event: Event, trace: str | None = None) -> None:
         talk.say(self._connection, event, trace)
 
+    def soon(self, callback: Callable[[], object]) -> None:
+        self._connection.soon(callback)
+
     def flush(self) -> None:
         self._connection.flush_now()
 

@@ -5,10 +5,13 @@ dies at one that is no UTF-8; whoever may publish could so keep a follower from 
 Source: the client protocol, docs.nats.io/reference/reference-protocols/nats-protocol.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 from nats.errors import ProtocolError
+
+from libs.bus.guard import guarded
 
 CONTROL_LINE_MAX = 64 * 1024
 """An INFO with the addresses of a large cluster has a few KiB."""
@@ -29,6 +32,14 @@ class Parser:
         self._speaker = speaker
         self._rest = b""
         self._epoch = 0
+        self._parsing = False
+        self._afterwards: list[Callable[[], object]] = []
+
+    def soon(self, callback: Callable[[], object]) -> bool:
+        """To be called when all that has just come is handed on. False: nothing is being read."""
+        if self._parsing:
+            self._afterwards.append(callback)
+        return self._parsing
 
     def reset(self) -> None:
         """A new connection: forget the rest of the old one."""
@@ -40,6 +51,16 @@ class Parser:
         Raises:
             ProtocolError: this is no NATS server, or bytes were lost.
         """
+        self._parsing = True
+        try:
+            await self._parse(data)
+        finally:
+            self._parsing = False
+            afterwards, self._afterwards = self._afterwards, []
+            for callback in afterwards:
+                guarded(callback)
+
+    async def _parse(self, data: bytes) -> None:
         epoch = self._epoch
         buffer = self._rest + data if self._rest else data
         at = 0

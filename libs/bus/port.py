@@ -104,6 +104,9 @@ class Bus(Protocol):
     def say(self, event: Event, trace: str | None = None) -> None:
         """Core publish, at most once; dropped while disconnected: a stale word is worse than none."""
 
+    def soon(self, callback: Callable[[], object]) -> None:
+        """Call it when all that has come by now was handed on: what is decided then is decided once, and without delay."""
+
     def flush(self) -> None:
         """What was said and submitted goes out now, and not at the end of this turn of the loop."""
 

@@ -131,7 +131,7 @@ class Shell:
         """One step for all the inputs of this turn of the loop."""
         if not self._stepping and not self._stopping:
             self._stepping = True
-            self._loop.call_soon(self._step)
+            self._bus.soon(self._step)
 
     def _step(self) -> None:
         self._stepping = False
