@@ -79,6 +79,7 @@ class Pipe:
     def refuse(self, why: str) -> None:
         """He does not come; the connection ends with this word."""
         self.relay.write(frame(DialRefused(why=why[:256])))
+        self.relay.hear_no_more()
         self.relay.close()
         self.door.abort(why)
 
@@ -204,6 +205,11 @@ class RelayEnd(End):
         said, self._begun = self._begun, b""
         if said:
             self._played(said)
+
+    def hear_no_more(self) -> None:
+        """Its end is read still."""
+        self._read = lambda _: None
+        self.let_read(_EARLY, allowed=True)
 
     def _played(self, data: bytes) -> None:
         if said := self._chunks.feed(data):
