@@ -74,18 +74,6 @@ async def test_a_link_lost_for_longer_moves_the_map_and_the_host_comes_back_owni
         assert server.process.returncode is None, "a lost link kills no map-server"
 
 
-async def test_a_killed_map_server_is_known_at_once(tmp_path: Path) -> None:
-    async with on_a_host(tmp_path, hosts=3) as (realm, _, players, _host):
-        ms: list[float] = []
-        for _ in range(count(3, 50)):
-            host = await realm.hosted()
-            ms += await realm.loads_after(players, host.servers.running[FIELD].kill)
-
-        assert realm.undisturbed()
-        assert {move.kind for move in realm.moved[-2:]} <= {"death", "orderly"}
-        tell("death of a linked host's map-server, kill to load-end", ms)
-
-
 async def next_host(realm: Realm, players: int = PLAYERS) -> TwinHost:
     """Who takes the field over next, when connections stand between it and the relay for all who play there."""
     await realm.hosted()
@@ -94,6 +82,19 @@ async def next_host(realm: Realm, players: int = PLAYERS) -> TwinHost:
     host = next(host for host in realm.hosts if host.id == assign.backups[0])
     await realm.until(lambda: host.dialing is not None and host.dialing.standing == players, "connections stand by")
     return host
+
+
+async def test_a_killed_map_server_is_known_at_once(tmp_path: Path) -> None:
+    async with on_a_host(tmp_path, hosts=3) as (realm, _, players, _host):
+        ms: list[float] = []
+        for _ in range(count(3, 50)):
+            host = await realm.hosted()
+            await next_host(realm)
+            ms += await realm.loads_after(players, host.servers.running[FIELD].kill)
+
+        assert realm.undisturbed()
+        assert {move.kind for move in realm.moved[-2:]} <= {"death", "orderly"}
+        tell("death of a linked host's map-server, kill to load-end", ms)
 
 
 async def test_after_a_death_players_come_by_connections_that_stood(tmp_path: Path) -> None:
