@@ -167,7 +167,7 @@ class Reserve:
 
     def _lost(self, idle: Idle) -> None:
         self._brought.pop(idle, None)
-        self._standing.lost(idle)
+        self._standing.lost(idle, _now_ms())
 
 
 def _now_ms() -> int:

@@ -17,7 +17,7 @@ CALM_MS: Final = 2_000
 SURPLUS_MS: Final = 30_000
 """Players come and go, and a bridge that has just begun knows few hosts."""
 BACK_OFF_MS: Final = (5_000, 300_000)
-"""After a refusal or no answer; doubling. A host that is older than standing connections refuses each."""
+"""After a refusal, no answer or an end; doubling. A host that is older than standing connections refuses each."""
 T = TypeVar("T")
 
 
@@ -99,10 +99,7 @@ class Standing(Generic[T]):
     def failed(self, towards: Towards[T], now_ms: int) -> None:
         """The host refused, or did not answer. Several at once are one failure."""
         self._answered(towards)
-        if now_ms >= towards.not_before_ms:
-            first, most = BACK_OFF_MS
-            towards.back_off_ms = min(2 * towards.back_off_ms, most) or first
-            towards.not_before_ms = now_ms + towards.back_off_ms
+        _leave_alone(towards, now_ms)
 
     def take(self, host: str, key: str, now_ms: int) -> T | None:
         """One of this very process, for a player: the newest, its way is the surest. None: none stands."""
@@ -112,11 +109,12 @@ class Standing(Generic[T]):
         self._calm_ms = now_ms + CALM_MS
         return towards.idle.pop()
 
-    def lost(self, connection: T) -> None:
-        """It ended by itself."""
+    def lost(self, connection: T, now_ms: int) -> None:
+        """It ended by itself: a host that takes them and ends them does not keep us busy."""
         for towards in self._hosts.values():
             if connection in towards.idle:
                 towards.idle.remove(connection)
+                _leave_alone(towards, now_ms)
 
     def doubt(self, host: str) -> None:
         """One of this host did not answer: the others came the same way, `to_close` has them."""
@@ -147,3 +145,10 @@ class Standing(Generic[T]):
     def _forget(self, host: str) -> None:
         if (towards := self._hosts.pop(host, None)) is not None:
             self._gone += towards.idle
+
+
+def _leave_alone(towards: Towards[T], now_ms: int) -> None:
+    if now_ms >= towards.not_before_ms:
+        first, most = BACK_OFF_MS
+        towards.back_off_ms = min(2 * towards.back_off_ms, most) or first
+        towards.not_before_ms = now_ms + towards.back_off_ms

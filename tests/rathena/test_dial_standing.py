@@ -3,6 +3,7 @@ test_dial_net.py."""
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from libs.bus.embedded import EmbeddedServer
 from libs.events import HostDial, HostDialReply
+from libs.link.alive import ALIVE_S
 from libs.link.messages import Entered, Loaded, ServerLost, Stand, Wished
 from services.agent import standing as agent_standing
 from services.agent.dialing import Limits
@@ -253,6 +255,25 @@ async def test_one_relay_has_so_many_of_a_host_and_no_more(
 
 async def test_a_relay_that_ends_ends_them(nats_server: EmbeddedServer, tmp_path: Path):
     async with ready(tmp_path, nats_server.url, 2) as place:
+        for task in place.back._tasks:
+            task.cancel()
+
+        await place.town.news.until(lambda: place.dialing.standing == 0)
+
+
+async def test_the_kernel_asks_whether_the_other_end_is_there(nats_server: EmbeddedServer, tmp_path: Path):
+    async with ready(tmp_path, nats_server.url, 1) as place:
+        (one,), (idle,) = place.dialing._standing.pipes, place.back.reserve._brought
+
+        for transport in (one.relay.transport, idle.transport):
+            assert transport is not None
+            connection = transport.get_extra_info("socket")
+            assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == ALIVE_S
+
+
+async def test_what_stands_towards_an_agent_of_before_ends(nats_server: EmbeddedServer, tmp_path: Path):
+    async with ready(tmp_path, nats_server.url, 2) as place:
         dialing = place.dialing
         place.town.bridge.say(Stand(hosts=[Wished(host=HOST, key="ab" * 32, count=1)]))
 
@@ -305,7 +326,6 @@ async def test_who_talks_out_of_turn_is_cut(
             one.relay.hear_no_more()
 
         await place.town.news.until(one.ended.done)
-        await place.town.news.until(lambda: place.back.reserve.opened > 1), "another is made"
 
 
 async def test_who_is_silent_for_long_stands_still(

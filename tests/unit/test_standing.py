@@ -166,14 +166,28 @@ def test_where_one_does_not_answer_none_is_believed() -> None:
     assert world.fill() == 4
 
 
-def test_one_that_ends_by_itself_is_made_again() -> None:
+def test_one_that_ends_by_itself_is_made_again_a_little_later() -> None:
     world = filled(wished(count=2))
 
-    world.standing.lost(2)
+    world.standing.lost(2, world.now_ms)
 
     assert len(world.standing) == 1
+    assert world.asked() == []
+    world.after(BACK_OFF_MS[0])
     assert world.fill() == 1
-    world.standing.lost(99)
+    world.standing.lost(99, world.now_ms)
+
+
+def test_a_host_that_takes_them_and_ends_them_does_not_keep_the_relay_busy() -> None:
+    world = World()
+    world.wish(wished(count=STANDING_PER_HOST))
+
+    for _ in range(600):  # a minute
+        for number in [world.open(towards) for towards in world.asked()]:
+            world.standing.lost(number, world.now_ms)
+        world.after(100)
+
+    assert world.numbers <= (60_000 // BACK_OFF_MS[0] + 1) * (OPENING_MAX + 1)
 
 
 @settings(deadline=None, max_examples=10)
@@ -223,7 +237,7 @@ class AnyHow(RuleBasedStateMachine):
     def lose(self, data: Any) -> None:
         if alive := self._alive():
             number = data.draw(st.sampled_from(sorted(alive)))
-            self.world.standing.lost(number)
+            self.world.standing.lost(number, self.world.now_ms)
             self.lost.add(number)
 
     @rule(host=st.sampled_from(HOSTS))
