@@ -69,8 +69,8 @@ class Dialing:
 
     @property
     def standing(self) -> int:
-        """Connections on which nobody plays yet."""
-        return len(self._standing)
+        """Connections by which a player could come at once."""
+        return self._standing.ready
 
     def guests(self) -> Guests:
         return Guests(

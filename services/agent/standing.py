@@ -26,7 +26,13 @@ class Standing:
         self._using: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
+        """Those that are being made included."""
         return len(self._pipes)
+
+    @property
+    def ready(self) -> int:
+        """On which a player could come now."""
+        return sum(pipe.joined for pipe in self._pipes)
 
     @property
     def pipes(self) -> list[Pipe]:
