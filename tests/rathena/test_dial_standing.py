@@ -4,7 +4,7 @@ test_dial_net.py."""
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -338,3 +338,29 @@ async def test_who_is_silent_for_long_stands_still(
         await asyncio.sleep(0.3)
 
         assert standing(place) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        test_a_player_comes_by_a_connection_that_stood_and_nobody_is_asked,
+        test_a_host_that_takes_nobody_says_why_and_the_player_goes_elsewhere,
+        test_where_one_says_nothing_the_player_is_dialled_and_the_others_are_not_tried,
+        test_when_all_were_cut_just_before_players_are_dialled,
+    ],
+)
+def test_the_same_on_the_loop_a_relay_runs_on(
+    scenario: Callable[[EmbeddedServer, Path], Coroutine[Any, Any, None]], tmp_path: Path
+):
+    uvloop = pytest.importorskip("uvloop")
+
+    async def run() -> None:
+        server = EmbeddedServer(tmp_path / "nats")
+        await server.start()
+        try:
+            await scenario(server, tmp_path)
+        finally:
+            await server.stop()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
