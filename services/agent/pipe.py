@@ -188,7 +188,7 @@ class RelayEnd(End):
         super().__init__(pipe)
         self.answer: asyncio.Future[None] = self._loop.create_future()
         self._begun = b""
-        self._read = self._greeted
+        self._read: Callable[[bytes], None] = self._greeted
         self._chunks = Chunks()
 
     @property
