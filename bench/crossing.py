@@ -19,7 +19,7 @@ import psutil
 
 from bench import place
 from bench.dial_end import HOST, MAP
-from libs.link.messages import Arrived, BridgeHello, Entered, Message, RelaySays, Serve
+from libs.link.messages import Arrived, BridgeHello, Entered, Message, RelaySays, Serve, Stand, Wished
 from libs.link.peer import Peer, serve
 from libs.rathena.client import AcceptEnter, AccountIdAck, Enter, InventoryExpansion
 from libs.rathena.values import Cell
@@ -74,15 +74,18 @@ def take(connection: socket.socket, size: int) -> None:
 
 
 class _Bridge:
-    """Serves every player from the one server there is. key: of the agent process that has to bring them there."""
+    """Serves every player from the one server there is. key: of the agent process that has to bring them there. standing: how
+    many connections shall stand between it and the relay."""
 
-    def __init__(self, server_port: int, key: str = "") -> None:
-        self._server_port, self._key = server_port, key
+    def __init__(self, server_port: int, key: str = "", standing: int = 0) -> None:
+        self._server_port, self._key, self._standing = server_port, key, standing
         self._peer: Peer[Any] | None = None
 
     def on_peer(self, peer: Peer[Any]) -> "_Bridge":
         self._peer = peer
         peer.say(BridgeHello(bridge="bench", incarnation="1"))
+        if self._standing:
+            peer.say(Stand(hosts=[Wished(host=HOST, key=self._key, count=self._standing)]))
         return self
 
     def on_message(self, message: Message) -> None:
@@ -148,26 +151,37 @@ async def relay() -> AsyncIterator[Crossing]:
 
 
 @contextlib.asynccontextmanager
-async def dialled() -> AsyncIterator[Crossing]:
-    """A relay in its own process, an agent in another that dials it for everybody, and a bus by which it is asked."""
+async def dialled(standing: int = 0) -> AsyncIterator[Crossing]:
+    """A relay in its own process, an agent in another that dials it for everybody, and a bus by which it is asked. standing:
+    so many connections are between them before."""
     async with contextlib.AsyncExitStack() as ends:
         url = await ends.enter_async_context(place.server())
         server = ends.enter_context(_listening())
         file = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="kafra-bench-"))) / "key"
         argv = ("bench.dial_end", url, str(server.getsockname()[1]), str(file))
         await ends.enter_async_context(place.process("agent", *argv, url=url))
-        bridge = _Bridge(server.getsockname()[1], await asyncio.to_thread(file.read_text, encoding="ascii"))
+        key = await asyncio.to_thread(file.read_text, encoding="ascii")
+        bridge = _Bridge(server.getsockname()[1], key, standing)
         listening = await serve("127.0.0.1:0", None, RelaySays, bridge.on_peer)
         ends.push_async_callback(listening.close)
-        port = _free_port()
+        port, door = _free_port(), _free_port()
         told = {
             "KAFRA__RELAY__LISTEN": f"127.0.0.1:{port}",
-            "KAFRA__RELAY__HOSTS": f"127.0.0.1:{_free_port()}",
+            "KAFRA__RELAY__HOSTS": f"127.0.0.1:{door}",
             "KAFRA__RELAY__BRIDGE": f"127.0.0.1:{listening.port}",
             "KAFRA__RELAY__MAX_CONNECTIONS_PER_ADDRESS": "5000",
         }
         process = await ends.enter_async_context(place.process("relay", "services.relay", url=url, more=told))
+        async with asyncio.timeout(TIMEOUT_S):
+            while await asyncio.to_thread(_connections, process, door) < standing:  # noqa: ASYNC110 - it is another process's
+                await asyncio.sleep(AGAIN_S)
         yield Crossing(port, server, process, enters=True)
+
+
+def _connections(process: psutil.Process, port: int) -> int:
+    """How many it has at this port of its own."""
+    found = process.net_connections("tcp")
+    return sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port == port for one in found)
 
 
 @contextlib.asynccontextmanager

@@ -14,7 +14,9 @@ from bench.relaying import TURNS, WALK, WALK_OK, closing, raise_file_limit
 
 TRIPS = 500
 ENTRIES = 60
+"""Fewer than may stand (libs/link/messages.py): none is made anew while players come."""
 TRIP = Target("at most", 4.0)
+STOOD = Target("at most", 2.0)
 ENTRY = Target("at most", 10.0)
 """Of a millisecond: a TLS handshake, a signature and a word over the bus are some six more, whatever the line."""
 BARE_IS = "the same relay, straight to the map-server's open port"
@@ -24,14 +26,18 @@ async def dialling(plan: Plan) -> list[Figure]:
     raise_file_limit()
     trips: list[tuple[list[float], list[float]]] = []
     entries: list[tuple[list[float], list[float]]] = []
+    stood: list[tuple[list[float], list[float]]] = []
     for number in range(plan.repeat):
         plan.say(f"dialback, {number + 1} of {plan.repeat}")
         async with dialled() as back, relay() as direct:
             trips.append(await _trips(plan, back, direct))
             entries.append(await _entries(plan, back, direct))
+        async with dialled(plan.count(ENTRIES)) as back, relay() as direct:
+            stood.append(await _entries(plan, back, direct))
     return [
         _figure("dialback.latency", "a walk and its answer, one at a time", trips, TRIP),
         _figure("dialback.entry", "a player's way into a map: from the client's first word to its load-end", entries, ENTRY),
+        _figure("dialback.standing", "the same by a connection that stood", stood, STOOD),
     ]
 
 

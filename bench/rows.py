@@ -201,7 +201,7 @@ async def speed(scale: Scale) -> list[Proof]:
 async def dialback(scale: Scale) -> list[Proof]:
     """Players on hosts that accept no connection, and what they wait for beside those on an open port."""
     what = "players on a host that dials, behind a router that lets nothing in"
-    paths = ("tests/rathena/test_dial_net.py", "tests/rathena/test_realm_dial.py")
+    paths = tuple(f"tests/rathena/test_{name}.py" for name in ("dial_net", "dial_standing", "realm_dial"))
     passed = [await _tests(scale, what, "they play, refused tickets are told", path) for path in paths]
     return [*passed, *await _figures(scale, ("dialback",), "dial back beside an open port")]
 

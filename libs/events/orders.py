@@ -161,14 +161,14 @@ class HostDialReply(Reply, frozen=True, kw_only=True):
 
 @declare("host.dial", token="host", stream=None, said_by="relay (request)", heard_by="that agent", reply=HostDialReply)
 class HostDial(Event, frozen=True, kw_only=True):
-    """One connection between the host and a relay, for one player.
+    """One connection between the host and a relay, for one player, of now or of later.
 
     host: who shall dial.
     relay: the relay's name.
     address: where it listens for hosts; empty: it comes to the host's own port itself.
     port: TCP.
     ticket: one-time, signed.
-    map: whose map-server the player is for.
+    map: whose map-server the player is for; null: none yet, the connection stands by.
     certificate: SHA-256 of the one the relay shows, hex; without one nobody dials.
     """
 

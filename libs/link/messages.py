@@ -25,6 +25,11 @@ MapToken = HostToken
 FRAME_BYTES_MAX: Final = 8 * 1024 * 1024
 """A relay's whole table after a restart: 50,000 players of 150 bytes."""
 PLAYERS_MAX: Final = 50_000
+KEY_PATTERN: Final = r"\A[0-9a-f]{64}\Z"
+STANDING_PER_HOST: Final = 64
+"""Connections that stand between one relay and one host: as many players as the largest maps have."""
+STANDING_MAX: Final = 512
+"""Of one relay."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -55,11 +60,13 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RelayHello(Message, frozen=True, kw_only=True, tag="relay.hello"):
-    """First on the connection. region: players through this relay are of it. players: the whole table."""
+    """First on the connection. region: players through this relay are of it. players: the whole table. stands: it may be told
+    `Stand`."""
 
     relay: Name
     region: Name
     players: Annotated[list[Placed], Meta(max_length=PLAYERS_MAX)]
+    stands: bool = False
 
 
 class Arrived(Message, frozen=True, kw_only=True, tag="arrived"):
@@ -193,6 +200,23 @@ class Refuse(Message, frozen=True, kw_only=True, tag="refuse"):
     code: Annotated[int, Meta(ge=0, le=255)] = 0
 
 
+class Wished(msgspec.Struct, frozen=True, kw_only=True):
+    """Towards one host: how many connections shall stand. key, address, port: as in `Serve`."""
+
+    host: HostToken
+    key: Annotated[str, Meta(pattern=KEY_PATTERN)]
+    count: Annotated[int, Meta(ge=1, le=STANDING_PER_HOST)]
+    address: Annotated[str, Meta(max_length=255)] = ""
+    port: Port = 0
+
+
+class Stand(Message, frozen=True, kw_only=True, tag="stand"):
+    """The whole wish, most needed first: connections to hosts that may have to take players of this relay over
+    (docs/adr/0025). A host that is not named: none."""
+
+    hosts: Annotated[list[Wished], Meta(max_length=STANDING_MAX)]
+
+
 # -- a host's link says ------------------------------------------------------------------------------------------------------
 
 
@@ -212,7 +236,7 @@ class LinkOpen(Message, frozen=True, kw_only=True, tag="link.open"):
     (libs/link/tickets.py)."""
 
     host: HostToken
-    key: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+    key: Annotated[str, Meta(pattern=KEY_PATTERN)]
     ticket: Annotated[str, Meta(max_length=2048)]
     proof: Annotated[bytes, Meta(max_length=64)]
 
@@ -245,43 +269,12 @@ class LinkRefused(Message, frozen=True, kw_only=True, tag="link.refused"):
     why: Annotated[str, Meta(max_length=256)]
 
 
-# -- a dialled connection says (docs/adr/0023) --------------------------------------------------------------------------------
-
-
-class DialComes(Message, frozen=True, kw_only=True, tag="dial.comes"):
-    """A relay that comes to a host's own port says, before anything is encrypted: for this ticket of host.dial."""
-
-    ticket: Annotated[str, Meta(max_length=2048)]
-
-
-class DialOpen(Message, frozen=True, kw_only=True, tag="dial.open"):
-    """The agent's first word to the relay, under TLS. As `LinkOpen`; the ticket is that of host.dial."""
-
-    host: HostToken
-    key: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
-    ticket: Annotated[str, Meta(max_length=2048)]
-    proof: Annotated[bytes, Meta(max_length=64)]
-
-
-class DialAccepted(Message, frozen=True, kw_only=True, tag="dial.accepted"):
-    """From here on the connection is the player's (libs/link/dialled.py)."""
-
-
-class DialRefused(Message, frozen=True, kw_only=True, tag="dial.refused"):
-    """why: in a few words. The connection ends."""
-
-    why: Annotated[str, Meta(max_length=256)]
-
-
 RelaySays = RelayHello | Arrived | Entered | Loaded | Walked | Leaving | ServerLost | Held | Closed
-BridgeSays = BridgeHello | Serve | Hold | Refuse
+BridgeSays = BridgeHello | Serve | Hold | Refuse | Stand
 LAB_GREETS: Final = msgspec.msgpack.Decoder(LinkHello)
 AGENT_GREETS: Final[msgspec.msgpack.Decoder[LinkOpen | LinkResume]] = msgspec.msgpack.Decoder(LinkOpen | LinkResume)
 BRIDGE_GREETS: Final[msgspec.msgpack.Decoder[LinkAccepted | LinkResumed | LinkRefused]] = msgspec.msgpack.Decoder(
     LinkAccepted | LinkResumed | LinkRefused
 )
 """A host's link: one frame from either end; records follow (libs/link/session.py)."""
-DIAL_COMES: Final = msgspec.msgpack.Decoder(DialComes)
-DIAL_GREETS: Final = msgspec.msgpack.Decoder(DialOpen)
-DIAL_ANSWERS: Final[msgspec.msgpack.Decoder[DialAccepted | DialRefused]] = msgspec.msgpack.Decoder(DialAccepted | DialRefused)
 GREETING_BYTES_MAX: Final = 4096

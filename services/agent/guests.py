@@ -17,6 +17,8 @@ class Guests(msgspec.Struct, frozen=True, kw_only=True):
     way: Way = "none"
     dialled: int = 0
     let_in: int = 0
+    standing: int = 0
+    stood_by: int = 0
     refused: int = 0
     up_bytes: int = 0
     down_bytes: int = 0

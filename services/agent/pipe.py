@@ -1,17 +1,20 @@
 """A player's two connections on his host, joined: to the relay, over TLS, and to the map-server on loopback.
 
 Who does not read stops whoever writes to him; at most HIGH_BYTES and a chunk wait in each direction. The player's end is passed
-on alone, the map-server's ends both. Called by dialing.py.
+on alone, the map-server's ends both. One that stands has no second connection until a player comes. Called by dialing.py.
 """
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final, TypeVar, cast
+
+import msgspec
 
 from libs.link.dialled import Chunks
+from libs.link.dials import DIAL_ANSWERS, USE_ASKS, DialOpen, DialRefused, DialTaken
 from libs.link.frames import BadFrame, first, frame
 from libs.link.keys import shown_by
-from libs.link.messages import DIAL_ANSWERS, GREETING_BYTES_MAX, DialOpen, DialRefused
+from libs.link.messages import GREETING_BYTES_MAX, Message
 
 HIGH_BYTES: Final = 128 * 1024
 HALF_OPEN_S: Final = 5.0
@@ -19,8 +22,11 @@ HALF_OPEN_S: Final = 5.0
 IDLE_S: Final = 300.0
 """Not a byte of either: a player's client speaks every few seconds, and a map-server drops one that is silent for 60 s."""
 LOOK_S: Final = 1.0
+EARLY_BYTES_MAX: Final = 64 * 1024
+"""Of a player whose map-server is not reached yet: he says one packet and waits."""
 _FULL, _PACED, _EARLY = 1, 2, 4
-"""Why an end is not read: the other is full; the line is; the relay has not answered yet."""
+"""Why an end is not read: the other is full; the line is; the relay, or the map-server, has not answered yet."""
+M = TypeVar("M", bound=Message)
 
 
 class NotDialled(Exception):
@@ -29,17 +35,20 @@ class NotDialled(Exception):
 
 class Pipe:
     """on_took(up, down): bytes that went by; for how long who said them is not to be read, s. ended: both connections are over.
-    joined: the relay has taken it."""
+    joined: the relay has taken it. on_use(map): it stands, and now a player comes by it, who waits for `take` or `refuse`;
+    None: it is a player's from the beginning."""
 
-    def __init__(self, on_took: Callable[[int, int], float]) -> None:
+    def __init__(self, on_took: Callable[[int, int], float], on_use: Callable[[str], None] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
-        self.on_took = on_took
+        self.on_took, self.on_use = on_took, on_use
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self.joined = False
         self.heard_s = self._loop.time()
         self.relay, self.door = RelayEnd(self), DoorEnd(self)
         self._half_s: float | None = None
-        self._timer = self._loop.call_later(LOOK_S, self._look)
+        self._timer: asyncio.TimerHandle | None = None
+        if on_use is None:
+            self._look()
 
     async def greet(self, certificate: bytes, hello: DialOpen) -> None:
         """certificate: SHA-256 of the one the relay has to show.
@@ -54,7 +63,25 @@ class Pipe:
         relay.transport.write(frame(hello))
         await relay.answer
         self.joined = True
+        if self.on_use is None:
+            self.door.let_read(_EARLY, allowed=True)
+
+    def take(self) -> None:
+        """The player who uses it has his map-server; if his relay has not left meanwhile."""
+        if self.ended.done():
+            return
+        self.heard_s = self._loop.time()
+        self._look()
+        self.relay.write(frame(DialTaken()))
+        self.relay.go_on()
         self.door.let_read(_EARLY, allowed=True)
+
+    def refuse(self, why: str) -> None:
+        """He does not come; the connection ends with this word."""
+        self.relay.write(frame(DialRefused(why=why[:256])))
+        self.relay.hear_no_more()
+        self.relay.close()
+        self.door.abort(why)
 
     def abort(self, why: str) -> None:
         self.relay.abort(why)
@@ -75,7 +102,8 @@ class Pipe:
 
     def _end(self) -> None:
         if self.relay.is_over and self.door.is_over and not self.ended.done():
-            self._timer.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
             self.ended.set_result(None)
 
     def _look(self) -> None:
@@ -154,12 +182,13 @@ class End(asyncio.Protocol):
 
 
 class RelayEnd(End):
-    """answer: to our greeting."""
+    """answer: to our greeting. _read: what is made of the next bytes; _begun: those of which nothing was made yet."""
 
     def __init__(self, pipe: Pipe) -> None:
         super().__init__(pipe)
         self.answer: asyncio.Future[None] = self._loop.create_future()
-        self._begun: bytes | None = b""
+        self._begun = b""
+        self._read: Callable[[bytes], None] = self._greeted
         self._chunks = Chunks()
 
     @property
@@ -167,9 +196,22 @@ class RelayEnd(End):
         return self.pipe.door
 
     def data_received(self, data: bytes) -> None:
-        if self._begun is not None:
-            self._greeted(data)
-            return
+        self._read(data)
+
+    def go_on(self) -> None:
+        """His map-server is reached."""
+        self._read = self._played
+        self.let_read(_EARLY, allowed=True)
+        said, self._begun = self._begun, b""
+        if said:
+            self._played(said)
+
+    def hear_no_more(self) -> None:
+        """Its end is read still."""
+        self._read = lambda _: None
+        self.let_read(_EARLY, allowed=True)
+
+    def _played(self, data: bytes) -> None:
         if said := self._chunks.feed(data):
             self.other.write(said)
             self.took(0, len(said))
@@ -177,24 +219,42 @@ class RelayEnd(End):
             self._over()
 
     def _greeted(self, data: bytes) -> None:
-        assert self._begun is not None
-        self._begun += data
-        try:
-            found = first(DIAL_ANSWERS, self._begun, GREETING_BYTES_MAX)
-        except BadFrame as error:
-            self.abort(f"it does not speak our language: {error}")
-            return
+        found = self._first(DIAL_ANSWERS, data)
         if found is None:
             return
-        answer, rest = found
-        if isinstance(answer, DialRefused):
-            self.abort(f"the relay: {answer.why}")
+        if isinstance(found, DialRefused):
+            self.abort(f"the relay: {found.why}")
             return
-        self._begun = None
+        self._read = self._played if self.pipe.on_use is None else self._asked
         if not self.answer.done():
             self.answer.set_result(None)
-        if rest:
-            self.data_received(rest)
+        if self._begun:
+            rest, self._begun = self._begun, b""
+            self._read(rest)
+
+    def _asked(self, data: bytes) -> None:
+        found = self._first(USE_ASKS, data)
+        if found is not None:
+            assert self.pipe.on_use is not None
+            self._read = self._early
+            self.let_read(_EARLY, allowed=False)
+            self.pipe.on_use(found.map)
+
+    def _early(self, data: bytes) -> None:
+        """It is not heeded at once everywhere that nothing is to be read."""
+        self._begun += data
+        if len(self._begun) > EARLY_BYTES_MAX:
+            self.abort("it says too much before it is answered")
+
+    def _first(self, says: "msgspec.msgpack.Decoder[M]", data: bytes) -> M | None:
+        """The frame that is awaited, once it is whole; what follows it is in _begun."""
+        try:
+            found = first(says, self._begun + data, GREETING_BYTES_MAX)
+        except BadFrame as error:
+            self.abort(f"it does not speak our language: {error}")
+            return None
+        self._begun = found[1] if found is not None else self._begun + data
+        return found[0] if found is not None else None
 
     def _over(self) -> None:
         """The player is gone; his map-server has the last word."""

@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from libs.events import HostDial
+from libs.link.dials import DIAL_COMES
 from libs.link.frames import BadFrame, first
-from libs.link.messages import DIAL_COMES, GREETING_BYTES_MAX
+from libs.link.messages import GREETING_BYTES_MAX
 from services.agent.pipe import NotDialled
 
 EXPECTED_MAX: Final = 256

@@ -115,8 +115,11 @@ def ways(guests: Guests) -> str:
     if guests.way == "none":
         return "not at all: a made-up machine, or no connection yet"
     how = "this machine dials their relay" if guests.way == "dialled" else "to its open port, or it dials"
-    came = f"{guests.dialled} dialled, {guests.let_in} through an open port, {guests.refused} not taken"
-    return f"{how}; {came}" if guests.dialled or guests.let_in or guests.refused else how
+    if guests.dialled or guests.let_in or guests.stood_by or guests.refused:
+        how += f"; {guests.dialled} dialled, {guests.let_in} through an open port, {guests.refused} not taken"
+    if guests.standing or guests.stood_by:
+        how += f"; {guests.standing} connections stand ready, {guests.stood_by} players came by one"
+    return how
 
 
 def _connection(status: Status) -> str:

@@ -6,6 +6,7 @@ from libs.link.messages import Arrived, RelayHello, RelaySays
 from services.bridge.ending import Ending
 from services.bridge.placing import Placing, is_entering
 from services.bridge.returning import Returning
+from services.bridge.standby import Standby
 from services.bridge.state import State
 from services.bridge.staying import Staying
 
@@ -26,6 +27,7 @@ class Relays:
     ) -> None:
         self._state, self._ending = state, ending
         self._placing, self._returning, self._staying = placing, returning, staying
+        self._standby = Standby(state)
         self._hellos: dict[int, RelayHello] = {}
         self._awaited = set(known)
         self._orphans: dict[str, int] = {}
@@ -39,7 +41,9 @@ class Relays:
         for old, other in list(self._hellos.items()):
             if other.relay == hello.relay:
                 del self._hellos[old]
+                self._standby.lost(old)
         self._hellos[peer] = hello
+        self._standby.linked(peer, hello)
         self._orphans.pop(hello.relay, None)
         self._state.away.discard(hello.relay)
         for placed in hello.players:
@@ -53,6 +57,7 @@ class Relays:
 
     def lost(self, peer: int) -> None:
         """Its players play on; it has a while to come back."""
+        self._standby.lost(peer)
         if (hello := self._hellos.pop(peer, None)) is not None:
             self._orphans[hello.relay] = self._state.now_ms
             self._state.away.add(hello.relay)
@@ -66,7 +71,8 @@ class Relays:
             self._staying.hear(player, message)
 
     def due(self) -> None:
-        """Relays that did not come back in time."""
+        """Relays that did not come back in time; and what those that are here should have stand."""
+        self._standby.due()
         for relay, since_ms in list(self._orphans.items()):
             if self._state.now_ms - since_ms > self._state.rules.hold_ms:
                 del self._orphans[relay]

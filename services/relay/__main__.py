@@ -52,7 +52,8 @@ async def _life(whole: Settings, process: Process) -> int:
         shell = RelayShell(
             settings, context, back=back, counts=counts, on_rtt=timing.on_rtt, on_bridge=on_bridge, on_turn=health.turn
         )
-        health.status = lambda: {"name": settings.name, "region": settings.region, **shell.table.status()}
+        stands = back.reserve.status if back is not None else dict[str, int]
+        health.status = lambda: {"name": settings.name, "region": settings.region, **shell.table.status(), **stands()}
         server = HealthServer(health, process.health_host, process.health_port) if process.health_port else None
     except (OSError, ValueError) as error:
         _LOG.error("%s", error)

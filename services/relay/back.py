@@ -1,8 +1,8 @@
 """Hosts that dial in: a player's way to a map-server that takes no connections from outside (docs/adr/0023).
 
 In: `reach(server, dial)` for a player; connections of agents. Out: host.dial to the agent, and its connection as the server's.
-Or, where the host has a port of its own open, one connection there, and the same from then on. Nobody who has not been admitted
-costs more than a socket and one small frame for GREETING_S.
+Or, where the host has a port of its own open, one connection there, and the same from then on. Or one that stands already
+(reserve.py), and nobody is asked. Nobody who has not been admitted costs more than a socket and one small frame for GREETING_S.
 """
 
 import asyncio
@@ -18,16 +18,17 @@ from typing import Any, Final
 from libs.config import Relay
 from libs.events import Event, HostDial, HostDialReply, HostId, MapName, Reply
 from libs.events.orders import NO_PORT
+from libs.link.dials import DialAccepted, DialComes
 from libs.link.frames import frame
 from libs.link.keys import passing_identity
-from libs.link.messages import DialAccepted, DialComes
 from libs.link.peer import split, words
 from libs.link.tickets import NONCE_BYTES, BadTicket
 from services.relay import wire
 from services.relay.connections import ServerSide
-from services.relay.dialled import Dialled, Greeting, rtt_ms
+from services.relay.dialled import Dialled, Greeting
 from services.relay.effects import Dial
 from services.relay.expecting import Expected, Expecting, GivenUp, told
+from services.relay.reserve import Brought, NotReached, Reserve, Way
 from services.relay.ways import Closed, host_of
 
 GREETING_S: Final = 2.0
@@ -45,15 +46,11 @@ OUR_OWN: Final = ""
 ACCEPT_AGAIN_S: Final = 0.1
 """When the machine has no more sockets."""
 _LOG = logging.getLogger(__name__)
-Arrived = asyncio.Future[tuple[asyncio.Transport, float | None]]
-"""An admitted agent's connection, and its round trip as the kernel knows it, ms."""
+Arrived = asyncio.Future[asyncio.Transport]
+"""An admitted agent's connection."""
 Ask = Callable[[Event, float], Awaitable[Reply | None]]
 OnRefused = Callable[[str | None, str, str], None]
 """(host, why, detail): somebody was refused. host: None where nothing proves that it concerns him."""
-
-
-class NotReached(Exception):
-    """Why, in words."""
 
 
 class Unanswered(Exception):
@@ -62,10 +59,12 @@ class Unanswered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """rtt_ms: of the connection, as the kernel knows it; None: unknown. direct: at the host's own port."""
+    """rtt_ms: of the connection, as the kernel knows it; None: unknown. direct: at the host's own port. begun: the player's
+    first words are said already."""
 
     rtt_ms: float | None
     direct: bool
+    begun: bool
 
 
 class DialBack:
@@ -80,6 +79,7 @@ class DialBack:
         self._closed = Closed()
         self._greeting: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.reserve = Reserve(self.bring, settings.connect_timeout_ms)
         self.port = 0
 
     def listen(self) -> None:
@@ -91,9 +91,10 @@ class DialBack:
         self.port = self._socket.getsockname()[1]
 
     async def run(self) -> None:
-        """Takes agents in until cancelled."""
+        """Takes agents in, and keeps connections to hosts standing, until cancelled."""
         assert self._socket is not None
         loop = asyncio.get_running_loop()
+        self._start(self.reserve.run())
         try:
             while True:
                 try:
@@ -114,45 +115,56 @@ class DialBack:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def reach(self, server: ServerSide, dial: Dial) -> Reached:
-        """Makes the host's connection the server's: ours to the port it has open, where there is one, else its own to us.
+        """Makes a connection of the host the server's: one that stands, else one that is made now.
 
         Raises:
             NotReached: and why.
         """
-        if dial.address and not self._closed.has(dial.address, dial.port, self._now_ms()):
-            try:
-                async with asyncio.timeout(DIRECT_SHARE * self._settings.connect_timeout_ms / 1000):
-                    return Reached(await self._joined(server, dial, direct=True), direct=True)
-            except (Unanswered, TimeoutError) as error:
-                _LOG.info("%s is not reached at its port: %s", dial.server, error or "not in time")
-                self._closed.add(dial.address, dial.port, self._now_ms())
-        return Reached(await self._joined(server, dial, direct=False), direct=False)
-
-    async def _joined(self, server: ServerSide, dial: Dial, *, direct: bool) -> float | None:
-        """Its round trip as the kernel knows it, ms; None: unknown."""
         host = host_of(dial.server)
         if host is None:
             raise NotReached("it is no host")
+        way = Way(host, dial.key, dial.address, dial.port, dial.server.partition("/")[2])
+        if (brought := await self.reserve.use(server, way, dial)) is not None:
+            return Reached(brought.rtt_ms, brought.direct, begun=True)
+        brought = await self.bring(way)
+        brought.transport.set_protocol(server)
+        server.connection_made(Dialled(brought.transport))
+        return Reached(brought.rtt_ms, brought.direct, begun=False)
+
+    async def bring(self, way: Way) -> Brought:
+        """A connection of the host: ours to the port it has open, where there is one, else its own to us.
+
+        Raises:
+            NotReached: and why.
+        """
+        if way.address and not self._closed.has(way.address, way.port, self._now_ms()):
+            try:
+                async with asyncio.timeout(DIRECT_SHARE * self._settings.connect_timeout_ms / 1000):
+                    return Brought(await self._brought(way, direct=True), direct=True)
+            except (Unanswered, TimeoutError) as error:
+                _LOG.info("%s is not reached at its port: %s", way.host, error or "not in time")
+                self._closed.add(way.address, way.port, self._now_ms())
+        return Brought(await self._brought(way, direct=False), direct=False)
+
+    async def _brought(self, way: Way, *, direct: bool) -> asyncio.Transport:
         arrived: Arrived = asyncio.get_running_loop().create_future()
-        expected = self._expecting.expect(host, dial.key, os.urandom(NONCE_BYTES), arrived, self._now_ms())
+        expected = self._expecting.expect(way.host, way.key, os.urandom(NONCE_BYTES), arrived, self._now_ms())
         try:
-            transport, rtt = await (self._let_in(expected, dial) if direct else self._called(expected, dial))
+            transport = await (self._let_in(expected, way) if direct else self._called(expected, way))
         except BaseException:
             if arrived.done() and not arrived.cancelled():
-                arrived.result()[0].abort()
+                arrived.result().abort()
             raise
         finally:
             self._expecting.forget(expected)
             arrived.cancel()
         if transport.is_closing():
             raise NotReached("the host left")
-        transport.set_protocol(server)
-        server.connection_made(Dialled(transport))
-        return rtt
+        return transport
 
-    async def _called(self, expected: Expected[Arrived], dial: Dial) -> tuple[asyncio.Transport, float | None]:
+    async def _called(self, expected: Expected[Arrived], way: Way) -> asyncio.Transport:
         """The agent says at once why it does not come; that it does, its connection says first."""
-        asking = asyncio.ensure_future(self._asked(expected, dial, *self._address()))
+        asking = asyncio.ensure_future(self._asked(expected, way, *self._address()))
         try:
             both: set[asyncio.Future[Any]] = {asking, expected.who}
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
@@ -163,22 +175,22 @@ class DialBack:
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
 
-    async def _let_in(self, expected: Expected[Arrived], dial: Dial) -> tuple[asyncio.Transport, float | None]:
+    async def _let_in(self, expected: Expected[Arrived], way: Way) -> asyncio.Transport:
         """At its own port the agent knows us by the ticket that it was told of; from then on it is as if it had come.
 
         Raises:
             Unanswered: nobody there.
         """
         loop = asyncio.get_running_loop()
-        family = socket.AF_INET6 if ":" in dial.address else socket.AF_INET
+        family = socket.AF_INET6 if ":" in way.address else socket.AF_INET
         with contextlib.ExitStack() as until_ours:
             connection = socket.socket(family, socket.SOCK_STREAM)
             until_ours.callback(connection.close)
             connection.setblocking(False)
-            asking = asyncio.ensure_future(self._asked(expected, dial, "", 0))
+            asking = asyncio.ensure_future(self._asked(expected, way, "", 0))
             try:
                 async with asyncio.timeout(CONNECT_S):
-                    await loop.sock_connect(connection, (dial.address, dial.port))
+                    await loop.sock_connect(connection, (way.address, way.port))
                 await asking
                 await loop.sock_sendall(connection, frame(DialComes(ticket=expected.ticket)))
             except OSError as error:
@@ -190,7 +202,7 @@ class DialBack:
         self._start(self._take_in(connection, OUR_OWN))
         return await expected.who
 
-    async def _asked(self, expected: Expected[Arrived], dial: Dial, address: str, port: int) -> None:
+    async def _asked(self, expected: Expected[Arrived], way: Way, address: str, port: int) -> None:
         """Returns when the agent does what it was asked for. Raises: NotReached, Unanswered."""
         request = HostDial(
             host=HostId(expected.host),
@@ -198,7 +210,7 @@ class DialBack:
             address=address,
             port=port,
             ticket=expected.ticket,
-            map=MapName(dial.server.partition("/")[2]),
+            map=MapName(way.map) if way.map else None,
             certificate=self._certificate,
         )
         reply = await self._ask(request, self._settings.connect_timeout_ms / 1000)
@@ -262,4 +274,4 @@ class DialBack:
             greeting.refuse("nobody waits for it any more")
             return
         greeting.transport.write(frame(DialAccepted()))
-        expected.who.set_result((greeting.transport, rtt_ms(taken)))
+        expected.who.set_result(greeting.transport)

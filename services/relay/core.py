@@ -259,7 +259,7 @@ class Session:
             return [*out, self.player.not_entered(wrong)]
         self.phase, self._until_ms = Phase.ENTERING, now_ms + self._settings.connect_timeout_ms
         self._link, self._server = serve.switch, leg.ServerLeg(self.player, serve.enter[2:6])
-        return [*out, Dial(serve.switch, serve.server, serve.address, serve.port, serve.key)]
+        return [*out, Dial(serve.switch, serve.server, serve.address, serve.port, serve.key, serve.enter)]
 
     def on_hold(self, now_ms: float) -> Sequence[Effect]:
         if self.player.serve is None or self.phase in (Phase.HOLDING, Phase.CLOSED):

@@ -5,12 +5,16 @@ import contextlib
 import logging
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from libs.link.dialled import OVER, chunk
+from libs.link.dials import DIAL_GREETS, USE_ANSWERS, DialOpen, DialRefused, DialUse
 from libs.link.frames import BadFrame, first, frame
-from libs.link.messages import DIAL_GREETS, GREETING_BYTES_MAX, DialOpen, DialRefused
+from libs.link.messages import GREETING_BYTES_MAX
 
+EARLY_BYTES_MAX: Final = 256 * 1024
+"""Between the agent's answer and the turn of the loop in which the player has it."""
 _TCP_INFO_RTT: Final = 68
 """Where `tcpi_rtt`, us, stands in struct tcp_info (linux/tcp.h)."""
 _LOG = logging.getLogger(__name__)
@@ -58,6 +62,56 @@ class Greeting(asyncio.Protocol):
             self.hello.set_exception(ConnectionAbortedError(why))
             self.hello.exception()  # nobody may be waiting any more
         self.abort()
+
+
+class Idle(asyncio.Protocol):
+    """An agent's connection that was admitted and stands, until a player uses it. on_lost(self): it ended before. rest: what
+    his map-server said at once."""
+
+    def __init__(self, transport: asyncio.Transport, on_lost: "Callable[[Idle], None]") -> None:
+        self.transport, self._on_lost = transport, on_lost
+        self._answer: asyncio.Future[str | None] | None = None
+        self._begun = b""
+        transport.set_protocol(self)
+
+    @property
+    def rest(self) -> bytes:
+        return self._begun
+
+    async def use(self, map_: str, first_words: bytes) -> str | None:
+        """It becomes a player's. first_words: what he says, sent along. None: his map-server has him; else why it has not, and
+        has heard nothing.
+
+        Raises:
+            ConnectionAbortedError: it ended, and whether anything was heard is not known.
+        """
+        self._answer = asyncio.get_running_loop().create_future()
+        self.transport.write(frame(DialUse(map=map_)) + (chunk(first_words) if first_words else b""))
+        return await self._answer
+
+    def data_received(self, data: bytes) -> None:
+        self._begun += data
+        if self._answer is None or len(self._begun) > EARLY_BYTES_MAX:
+            self.transport.abort()  # it talks unasked
+            return
+        if self._answer.done():
+            return
+        try:
+            found = first(USE_ANSWERS, self._begun, GREETING_BYTES_MAX)
+        except BadFrame:
+            self.transport.abort()
+            return
+        if found is not None:
+            answer, self._begun = found
+            self.transport.pause_reading()
+            self._answer.set_result(answer.why if isinstance(answer, DialRefused) else None)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it ended
+        if self._answer is None:
+            self._on_lost(self)
+        elif not self._answer.done():
+            self._answer.set_exception(ConnectionAbortedError("it left"))
+            self._answer.exception()  # nobody may be waiting any more
 
 
 class Dialled(asyncio.Transport):

@@ -20,13 +20,15 @@ class ToServer(msgspec.Struct, frozen=True, gc=False):
 
 class Dial(msgspec.Struct, frozen=True, gc=False):
     """Connect to a server; answered by `on_server_open` or `on_server_lost` of this switch. server: its name. key: of the agent
-    process that has to bring the player there (back.py), and then address may be empty; empty: the server is ours."""
+    process that has to bring the player there (back.py), and then address may be empty; empty: the server is ours. enter: what
+    he says first; where it goes along with the connection (reserve.py) `on_server_open` is not called."""
 
     switch: int
     server: str
     address: str
     port: int
     key: str = ""
+    enter: bytes = b""
 
 
 class HangUp(msgspec.Struct, frozen=True, gc=False):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from libs.ed25519 import PrivateKey
-from libs.link.messages import DialOpen
+from libs.link.dials import DialOpen
 from libs.link.nonces import Nonces
 from libs.link.tickets import LIFE_MS, BadTicket, Ticket, proven, sign, verify
 

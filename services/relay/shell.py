@@ -13,13 +13,14 @@ from typing import Final
 
 from libs.config import Relay
 from libs.link.dialer import Dialer
-from libs.link.messages import BridgeHello, BridgeSays, Entered, Message
+from libs.link.messages import BridgeHello, BridgeSays, Entered, Message, Stand
 from libs.link.peer import split, words
 from libs.link.seldom import Seldom
 from services.relay import wire
-from services.relay.back import DialBack, NotReached
+from services.relay.back import DialBack
 from services.relay.connections import ClientSide, ServerSide, Side
 from services.relay.effects import Dial, Effect, EndClient, From, HangUp, Tell, ToClient, ToServer
+from services.relay.reserve import NotReached
 from services.relay.table import Counts, Table, obey
 
 TICK_S: Final = 0.1
@@ -162,6 +163,10 @@ class RelayShell:
         if isinstance(message, BridgeHello):
             _LOG.info("bridge %s, incarnation %s", message.bridge, message.incarnation)
             return
+        if isinstance(message, Stand):
+            if self._back is not None:
+                self._back.reserve.wish(message)
+            return
         client = self._clients.get(getattr(message, "conn", 0))
         if client is not None:
             self.run_session(client, obey, client.session, message, monotonic() * 1000)
@@ -211,7 +216,8 @@ class RelayShell:
         self.counts.dialled += 1
         if reached.rtt_ms is not None:
             self._on_rtt(dial if reached.direct else Dial(dial.switch, dial.server, "", 0), reached.rtt_ms)
-        self.run_session(client, client.session.on_server_open, dial.switch)
+        if not reached.begun:
+            self.run_session(client, client.session.on_server_open, dial.switch)
 
     def _hang_up(self, client: ClientSide, *, orderly: bool) -> None:
         server, client.server = client.server, None

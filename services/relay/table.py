@@ -113,7 +113,8 @@ class Table:
         """What is said first to a bridge: everybody who was ever placed; then who still waits for it."""
         stated = [said for session in self.sessions.values() if (said := _stated(session)) is not None]
         placed = [said for said in stated if isinstance(said, Placed)]
-        yield RelayHello(relay=self.settings.name, region=self.settings.region, players=placed)
+        settings = self.settings
+        yield RelayHello(relay=settings.name, region=settings.region, players=placed, stands=bool(settings.hosts))
         yield from (said for said in stated if isinstance(said, Arrived))
 
     def status(self) -> dict[str, object]:

@@ -13,9 +13,10 @@ from typing import Any
 from libs.bus.nats import NatsBus, connect
 from libs.config import Nats, Relay
 from libs.events import HostDial, HostDialReply, HostId, MapName, OpsAlert
+from libs.link.dials import DIAL_ANSWERS, DialAccepted, DialOpen, DialRefused
 from libs.link.frames import first, frame
 from libs.link.keys import linking_context
-from libs.link.messages import DIAL_ANSWERS, Arrived, DialAccepted, DialOpen, DialRefused, Serve
+from libs.link.messages import Arrived, Serve
 from libs.runtime.clock import Clock
 from services.agent.dialing import Dialing, Limits
 from services.agent.link import AgentLink

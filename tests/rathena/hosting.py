@@ -201,7 +201,7 @@ class TwinHost:
         if self.link._carried.uplink is not None:
             self.link._carried.uplink.abort("killed")
         if self.dialing is not None:
-            for pipe in list(self.dialing._pipes):
+            for pipe in [*self.dialing._pipes, *self.dialing._standing.pipes]:
                 pipe.abort("killed")
         self._linking.cancel()
         self._running.cancel()

@@ -10,9 +10,10 @@ from msgspec import structs
 
 from libs.bus.embedded import EmbeddedServer
 from libs.events import HostDial
+from libs.link.dials import DialAccepted, DialComes, DialOpen, DialRefused
 from libs.link.frames import frame
 from libs.link.keys import passing_identity
-from libs.link.messages import DialAccepted, DialComes, DialOpen, DialRefused, Entered, Held, Hold, Loaded, ServerLost
+from libs.link.messages import Entered, Held, Hold, Loaded, ServerLost
 from services.agent import pipe
 from services.agent.dialing import Limits
 from services.agent.link import AgentLink

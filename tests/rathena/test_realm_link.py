@@ -75,16 +75,63 @@ async def test_a_link_lost_for_longer_moves_the_map_and_the_host_comes_back_owni
             await realm.emptied(server)
 
 
+async def next_host(realm: Realm, players: int = PLAYERS) -> TwinHost:
+    """Who takes the field over next, when connections stand between it and the relay for all who play there."""
+    await realm.hosted()
+    assign = realm.world.map(FIELD).assign
+    assert assign is not None
+    host = next(host for host in realm.hosts if host.id == assign.backups[0])
+    await realm.until(lambda: host.dialing is not None and host.dialing.standing == players, "connections stand by")
+    return host
+
+
 async def test_a_killed_map_server_is_known_at_once(tmp_path: Path) -> None:
     async with on_a_host(tmp_path, hosts=3) as (realm, _, players, _host):
         ms: list[float] = []
         for _ in range(count(3, 50)):
             host = await realm.hosted()
+            await next_host(realm)
             ms += await realm.loads_after(players, host.servers.running[FIELD].kill)
 
         assert realm.undisturbed()
         assert {move.kind for move in realm.moved[-2:]} <= {"death", "orderly"}
         tell("death of a linked host's map-server, kill to load-end", ms)
+
+
+async def test_after_a_death_players_come_by_connections_that_stood(tmp_path: Path) -> None:
+    async with on_a_host(tmp_path, hosts=3) as (realm, _, players, host):
+        before = (await realm.status("relay"))["standing_used"]
+        backup = await next_host(realm)
+        assert backup.dialing is not None
+
+        await realm.loads_after(players, host.servers.running[FIELD].kill)
+        await realm.attack(players)
+        await realm.kept(players)
+
+        assert realm.undisturbed()
+        assert realm.serving() is backup
+        assert (backup.dialing.stood_by, backup.dialing.dialled, backup.dialing.players) == (PLAYERS, 0, PLAYERS)
+        assert (await realm.status("relay"))["standing_used"] == before + PLAYERS
+
+
+async def test_when_they_were_cut_just_before_the_death_nobody_notices(tmp_path: Path) -> None:
+    async with on_a_host(tmp_path, hosts=3) as (realm, _, players, host):
+        backup = await next_host(realm)
+        assert backup.dialing is not None
+
+        def cut_and_kill() -> None:
+            assert backup.dialing is not None
+            for pipe in backup.dialing._standing.pipes:
+                pipe.abort("cut")
+            host.servers.running[FIELD].kill()
+
+        await realm.loads_after(players, cut_and_kill)
+        await realm.attack(players)
+        await realm.kept(players)
+
+        assert realm.undisturbed()
+        assert realm.serving() is backup
+        assert (backup.dialing.stood_by, backup.dialing.dialled) == (0, PLAYERS)
 
 
 async def test_a_killed_agent_whose_map_servers_die_with_it_is_known_at_once(tmp_path: Path) -> None:

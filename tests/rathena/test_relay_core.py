@@ -45,7 +45,7 @@ def test_a_placed_client_gets_its_server_s_welcome_unchanged_and_everything_afte
     play.taken()
 
     play.from_bridge(serve(1))
-    assert play.taken() == (b"", b"", [], [Dial(1, "core", "192.0.2.1", 5121)])
+    assert play.taken() == (b"", b"", [], [Dial(1, "core", "192.0.2.1", 5121, enter=SHOWN)])
     play.do(play.session.on_server_open(1))
     assert play.taken() == (b"", SHOWN, [], [])
     play.from_server(welcome() + map_move("prontera", 100, 200) + seen(1))

@@ -242,7 +242,11 @@ def test_a_higher_switch_replaces_the_one_under_way_and_an_old_one_is_ignored():
     play.from_server(welcome(), switch=3)
 
     assert play.client == map_move("prontera", 100, 200)
-    assert play.effects == [Dial(2, "core", "192.0.2.1", 5121), HangUp(True), Dial(3, "core", "192.0.2.1", 5121)]
+    assert play.effects == [
+        Dial(2, "core", "192.0.2.1", 5121, enter=SHOWN),
+        HangUp(True),
+        Dial(3, "core", "192.0.2.1", 5121, enter=SHOWN),
+    ]
     assert play.told == [Entered(conn=1, switch=3, ok=True)]
 
 
@@ -252,4 +256,4 @@ def test_a_player_in_play_is_taken_from_a_server_that_hangs_without_asking_it():
     play.from_bridge(serve(2))
     play.from_server(seen(1), switch=1)
 
-    assert play.taken() == (b"", b"", [], [HangUp(True), Dial(2, "core", "192.0.2.1", 5121)])
+    assert play.taken() == (b"", b"", [], [HangUp(True), Dial(2, "core", "192.0.2.1", 5121, enter=SHOWN)])

@@ -93,6 +93,10 @@ def test_it_is_said_in_json_and_read_again():
             "this machine dials their relay; 5 dialled, 0 through an open port, 0 not taken",
         ),
         (
+            Guests(way="dialled", dialled=1, standing=7, stood_by=3),
+            "this machine dials their relay; 1 dialled, 0 through an open port, 0 not taken; 7 connections stand ready",
+        ),
+        (
             Guests(way="open port", here=2, most=100, let_in=4),
             "to its open port, or it dials; 0 dialled, 4 through an open port",
         ),

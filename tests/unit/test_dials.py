@@ -11,7 +11,7 @@ from libs.events import HostId, HostMetrics, Region
 from libs.hosting.eligibility import accepted_spec
 from libs.hosting.world import World
 from libs.link.dialled import OVER, Chunks, chunk
-from libs.link.messages import DialOpen
+from libs.link.dials import DialOpen
 from libs.link.seldom import ALERT_MS, KNOWN_MAX, Seldom
 from libs.link.tickets import LIFE_MS, SKEW_MS, BadTicket, Ticket, prove, public_hex, sign
 from services.agent.core import Agent, Identity, Measured
