@@ -127,6 +127,7 @@ class Dialing:
         try:
             await self._join(dial, connection)
         except NotDialled as error:
+            connection.close()
             self._refuse(dial, error)
 
     def _refuse(self, dial: HostDial, why: NotDialled) -> None:

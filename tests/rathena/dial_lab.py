@@ -16,7 +16,7 @@ from libs.events import HostDial, HostDialReply, HostId, MapName, OpsAlert
 from libs.link.dials import DIAL_ANSWERS, DialAccepted, DialOpen, DialRefused
 from libs.link.frames import first, frame
 from libs.link.keys import linking_context
-from libs.link.messages import Arrived, Serve
+from libs.link.messages import Arrived, Entered, Serve
 from libs.runtime.clock import Clock
 from services.agent.dialing import Dialing, Limits
 from services.agent.link import AgentLink
@@ -69,6 +69,13 @@ class DialLab:
         before = len(self.town.bridge.told)
         client = await self.town.client(**more)
         return client, (await self.town.bridge.hears(Arrived, before)).conn
+
+    async def refusal(self) -> Entered:
+        """Of a player who is to be brought to the host."""
+        before = len(self.town.bridge.told)
+        _, conn = await self.arrives()
+        self.town.bridge.say(self.to_host(conn))
+        return await self.town.bridge.hears(Entered, before, conn=conn, ok=False)
 
     async def player(self, **more: Any) -> tuple[End, int, End]:
         """In the game on the host: his client, its number, and what his map-server sees."""

@@ -1,25 +1,17 @@
 """Players reach a host that dials: relay, agent and nats-server are real, on loopback; map-servers and clients are scripted."""
 
 import asyncio
-import contextlib
-import socket
 from pathlib import Path
 
 import pytest
-from msgspec import structs
 
 from libs.bus.embedded import EmbeddedServer
-from libs.events import HostDial
-from libs.link.dials import DialAccepted, DialComes, DialOpen, DialRefused
-from libs.link.frames import frame
-from libs.link.keys import passing_identity
+from libs.link.dials import DialRefused
 from libs.link.messages import Entered, Held, Hold, Loaded, ServerLost
 from services.agent import pipe
 from services.agent.dialing import Limits
-from services.agent.link import AgentLink
 from services.relay import connections
-from services.relay.back import GREETING_PER_ADDRESS
-from tests.rathena.dial_lab import FIELD, HOST, DialLab, dial_lab
+from tests.rathena.dial_lab import FIELD, HOST, dial_lab
 from tests.rathena.relay_words import LOADED, SHOWN, WALK, dismissed, map_move, seen, welcome
 
 BIG = (0x0B09).to_bytes(2, "little") + (64_000).to_bytes(2, "little") + bytes(63_996)
@@ -134,20 +126,12 @@ async def test_who_does_not_read_stops_his_map_server_and_nobody_else(nats_serve
         assert slow.packets.count(BIG) == 700
 
 
-async def refusal(place: DialLab) -> Entered:
-    """Of a player who is to be brought to the host."""
-    before = len(place.town.bridge.told)
-    _, conn = await place.arrives()
-    place.town.bridge.say(place.to_host(conn))
-    return await place.town.bridge.hears(Entered, before, conn=conn, ok=False)
-
-
 async def test_why_a_host_does_not_come_is_said(nats_server: EmbeddedServer, tmp_path: Path):
     async with dial_lab(tmp_path, nats_server.url, limits=Limits(players_max=1)) as place:
-        assert (await refusal(place)).reason == "the host: no map-server for this map is ready here"
+        assert (await place.refusal()).reason == "the host: no map-server for this map is ready here"
         server = await place.server()
         await place.player()
-        assert (await refusal(place)).reason == "the host: full: 1 players are here, and no more may be"
+        assert (await place.refusal()).reason == "the host: full: 1 players are here, and no more may be"
 
         assert place.dialing.refused == place.counts.dials_failed == 2
         assert len(server.ends) == 1
@@ -157,7 +141,7 @@ async def test_a_map_server_that_is_gone_is_said(nats_server: EmbeddedServer, tm
     async with dial_lab(tmp_path, nats_server.url) as place:
         (await place.server()).stop()
 
-        assert (await refusal(place)).reason == "the host: the map-server: Connection refused"
+        assert (await place.refusal()).reason == "the host: the map-server: Connection refused"
         assert place.dialing.players == 0
 
 
@@ -180,7 +164,7 @@ async def test_without_nats_nobody_begins_and_everybody_plays_on(nats_server: Em
         await nats_server.stop()
         await place.town.news.until(lambda: not place.relay_bus.connected)
 
-        assert (await refusal(place)).reason == "the host does not answer"
+        assert (await place.refusal()).reason == "the host does not answer"
         client.say(WALK)
         await server.got(WALK)
         server.say(seen(3))
@@ -198,79 +182,6 @@ async def test_a_host_that_says_nothing_is_given_up(nats_server: EmbeddedServer,
         assert late.why == "nobody waits for it any more"
         assert place.counts.dials_refused == 0, "who is late is no thief"
         assert len(place.back._expecting) == 0
-
-
-async def test_a_ticket_brings_one_player_once(nats_server: EmbeddedServer, tmp_path: Path):
-    async with dial_lab(tmp_path, nats_server.url, connect_timeout_ms=10_000) as place:
-        dial = await place.ask()
-
-        assert isinstance(await place.come(dial), DialAccepted)
-        again = await place.come(dial)
-
-        assert isinstance(again, DialRefused)
-        await place.town.news.until(lambda: place.alerts)
-        alert = place.alerts[0]
-        assert (alert.about, alert.what, alert.detail) == (HOST, "dial_refused", "replayed: it was used before")
-        assert place.counts.dials_refused == 1
-
-
-@pytest.mark.parametrize("whose", ["key", "proof", "host", "signature", "purpose", "words"])
-async def test_a_ticket_in_the_wrong_hands_is_refused_and_stays_good(nats_server: EmbeddedServer, tmp_path: Path, whose: str):
-    async with dial_lab(tmp_path, nats_server.url, connect_timeout_ms=10_000) as place:
-        dial = await place.ask()
-        thief = AgentLink(HOST, lambda _: None)
-        forged = dial.ticket[:-4] + ("AAAA" if dial.ticket[-4:] != "AAAA" else "BBBB")
-
-        refused = {
-            "key": lambda: place.come(dial, thief),
-            "proof": lambda: place.come(dial, thief, key=place.link.key),
-            "host": lambda: place.come(dial, host="your_pc"),
-            "signature": lambda: place.come(dial, ticket=forged),
-            "purpose": lambda: place.come(dial, ticket=""),
-            "words": lambda: place.say(frame(DialRefused(why="hello"))),
-        }[whose]
-
-        assert not isinstance(await refused(), DialAccepted)
-        assert isinstance(await place.come(dial), DialAccepted)
-        if whose in ("key", "proof", "host"):
-            await place.town.news.until(lambda: place.alerts)
-            assert place.alerts[0].detail.startswith(whose)
-
-
-async def test_strangers_cannot_keep_hosts_out(nats_server: EmbeddedServer, tmp_path: Path):
-    """From one address no more than a few may hang about; beside them those who are waited for come in."""
-    async with dial_lab(tmp_path, nats_server.url, connect_timeout_ms=10_000) as place:
-        await place.server()
-        idle = [await asyncio.open_connection("127.0.0.1", place.back.port) for _ in range(GREETING_PER_ADDRESS)]
-        await place.town.news.until(lambda: place.back._greeting.total() == GREETING_PER_ADDRESS)
-
-        reader, writer = await asyncio.open_connection("127.0.0.1", place.back.port)
-        assert await asyncio.wait_for(reader.read(), 10) == b""
-        client, _, server = await place.player()
-        client.say(WALK)
-        await server.got(WALK)
-
-        await place.town.news.until(lambda: place.back._greeting.total() == 0), "they are cut"
-        for each in (writer, *(one for _, one in idle)):
-            each.close()
-
-
-async def test_the_agent_speaks_to_the_relay_that_asked_alone(nats_server: EmbeddedServer, tmp_path: Path):
-    async with dial_lab(tmp_path, nats_server.url, connect_timeout_ms=5_000) as place:
-        await place.server()
-        dial = await place.ask()
-        other = bytes(32).hex()
-
-        reply = await place.dialing.answer(
-            HostDial(
-                host=HOST, relay=dial.relay, address="127.0.0.1", port=place.back.port,
-                ticket=dial.ticket, map=FIELD, certificate=other,
-            )
-        )  # fmt: skip
-
-        assert not reply.ok
-        assert "its certificate is another" in reply.reason
-        assert isinstance(await place.come(dial), DialAccepted), "the ticket was not said to it"
 
 
 async def test_a_map_server_that_does_not_end_is_cut_after_its_player_left(
@@ -315,7 +226,7 @@ async def test_a_full_line_slows_its_players_and_takes_no_more(nats_server: Embe
 
         server.say(seen(1) * 30_000)  # 210 KB, of which 31 at once
         await place.town.news.until(lambda: place.dialing._bucket.is_empty(loop.time()))
-        refused = await refusal(place)
+        refused = await place.refusal()
         await place.town.news.until(lambda: client.packets.count(seen(1)) == 30_000)
 
         assert refused.reason == "the host: its line is full: all of 1 Mbit/s is used"
@@ -331,105 +242,3 @@ async def test_who_says_something_else_than_a_server_ends_is_dismissed_as_ever(n
         refused = await place.town.bridge.hears(Entered, conn=conn, ok=False)
 
         assert "refused with 0081" in refused.reason
-
-
-async def test_a_port_that_is_open_is_used_and_the_host_need_not_come(nats_server: EmbeddedServer, tmp_path: Path):
-    async with dial_lab(tmp_path, nats_server.url) as place:
-        await place.server()
-        port = await place.dialing.listen(0)
-
-        client, _, server = await place.player(address="127.0.0.1", port=port)
-        client.say(WALK)
-        await server.got(WALK)
-        server.say(seen(1))
-        await client.got(seen(1))
-
-        assert [(dial.address, dial.port) for dial in place.asked] == [("", 0)]
-        assert (place.dialing.players, place.dialing.let_in, place.dialing.dialled, place.counts.dialled) == (1, 1, 0, 1)
-        client.transport.close()
-        await server.until_gone()
-
-
-@pytest.mark.parametrize("kind", ["closed", "none", "silent"])
-async def test_where_the_port_does_not_answer_the_host_comes_and_the_port_is_left_alone_for_a_while(
-    nats_server: EmbeddedServer, tmp_path: Path, kind: str
-):
-    async with dial_lab(tmp_path, nats_server.url) as place:
-        await place.server()
-        taken: list[asyncio.StreamWriter] = []
-        silent = await asyncio.start_server(lambda _, writer: taken.append(writer), "127.0.0.1", 0)
-        port = silent.sockets[0].getsockname()[1]
-        if kind == "closed":
-            silent.close()
-            await silent.wait_closed()
-        if kind != "none":
-            await place.dialing.listen(0)
-
-        client, _, server = await place.player(address="127.0.0.1", port=port)
-        client.say(WALK)
-        await server.got(WALK)
-        await place.player(address="127.0.0.1", port=port)
-
-        assert [bool(dial.address) for dial in place.asked] == [False, True, True]
-        silent.close()
-        for writer in taken:
-            writer.transport.abort()
-
-
-async def test_the_open_port_lets_nobody_in_who_was_not_announced(nats_server: EmbeddedServer, tmp_path: Path):
-    async with dial_lab(tmp_path, nats_server.url) as place:
-        server = await place.server()
-        port = await place.dialing.listen(0)
-        said = [
-            b"",
-            b"GET / HTTP/1.1\r\n\r\n",
-            frame(DialComes(ticket="made up")),
-            frame(DialOpen(host=HOST, key=place.link.key, ticket="", proof=b"")),
-            SHOWN,
-        ]
-
-        for words in said:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(words)
-            writer.write_eof()
-            with contextlib.suppress(ConnectionError):
-                assert await asyncio.wait_for(reader.read(), 10) == b""
-            writer.close()
-        client, _, _ = await place.player(address="127.0.0.1", port=port)
-
-        assert len(server.ends) == 1
-        assert not client.gone
-
-
-async def test_who_hears_a_ticket_on_its_way_to_the_open_port_gets_nothing_by_it(nats_server: EmbeddedServer, tmp_path: Path):
-    """He is met with TLS by an agent that wants to see the relay's certificate."""
-    async with dial_lab(tmp_path, nats_server.url) as place:
-        server = await place.server()
-        port = await place.dialing.listen(0)
-        dial = await place.ask()
-        at_port = structs.replace(dial, address="", port=0)
-        assert (await place.dialing.answer(at_port)).ok
-        context, _ = passing_identity()
-
-        connection = socket.create_connection(("127.0.0.1", port))
-        connection.sendall(frame(DialComes(ticket=dial.ticket)))
-        heard = Heard()
-        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(lambda: heard, connection, ssl=context)
-        await asyncio.wait_for(heard.ended, 10)
-
-        assert heard.data == b""
-        assert server.ends[0].packets == []
-        assert isinstance(await place.come(dial), DialAccepted)
-        transport.abort()
-
-
-class Heard(asyncio.Protocol):
-    def __init__(self) -> None:
-        self.data = b""
-        self.ended = asyncio.get_running_loop().create_future()
-
-    def data_received(self, data: bytes) -> None:
-        self.data += data
-
-    def connection_lost(self, _: Exception | None) -> None:
-        self.ended.set_result(None)
