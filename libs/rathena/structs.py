@@ -28,7 +28,6 @@ __all__ = [
     "integers",
     "items",
     "last_point",
-    "mismatch",
     "patched",
     "raw",
     "read",
@@ -37,15 +36,6 @@ __all__ = [
     "zero_holes",
 ]
 
-_CARRIED: Final = {
-    0x2B01: (13, CHARACTER),
-    0x2AFD: (25, CHARACTER),
-    0x308B: (13, STORAGE),
-    0x388A: (10, STORAGE),
-    0x3019: (12, STORAGE),
-    0x3818: (13, STORAGE),
-}
-"""Packet id -> (bytes before the struct, struct that fills the rest)."""
 _ITEMS: Final = {1: "items_inventory", 2: "items_cart", 3: "items_storage", 4: "items_guild"}
 _CODES: Final = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "i8": "b", "i16": "h", "i32": "i", "i64": "q"}
 _STEP: Final = re.compile(r"(\w+)(?:\[(\d{1,6})\])?")
@@ -181,23 +171,6 @@ def last_point(layout: Layout, status: bytes) -> Point:
     """Where a character (mmo_charstatus) was last. Raises: BadStruct."""
     point = read(layout, CHARACTER, status, "last_point")
     return Point(point["map"], point["x"], point["y"])
-
-
-def mismatch(layout: Layout, packet: bytes) -> str | None:
-    """What is wrong with the size of a packet that carries a struct, and what to do; None where nothing is. The stock
-    char-server would refuse such a save without a word."""
-    packet_id = int.from_bytes(packet[:2], "little")
-    if packet_id not in _CARRIED:
-        return None
-    before, struct_name = _CARRIED[packet_id]
-    size = layout.structs[struct_name].size if struct_name in layout.structs else -1
-    if len(packet) == before + size:
-        return None
-    return (
-        f"packet {packet_id:04x} has {len(packet)} bytes: {struct_name} has {len(packet) - before} in this server's build "
-        f"and {size} in the layout {layout.name!r}. Make it anew with `kafra rathena layout MAP_SERVER_BINARY`, "
-        "and build every server of this world from the same source."
-    )
 
 
 def _struct(layout: Layout, struct_name: str) -> StructLayout:

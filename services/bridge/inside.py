@@ -7,8 +7,9 @@ plausible is the save gate's matter.
 from collections.abc import Callable
 from typing import Final
 
+from libs.rathena.carried import mismatch
 from libs.rathena.layout import CHARACTER, STORAGE, Layout
-from libs.rathena.structs import BadStruct, integer, mismatch
+from libs.rathena.structs import BadStruct, integer
 from services.bridge.players import Player
 
 INVENTORY, CART, STORE = 1, 2, 3
@@ -27,7 +28,7 @@ _BEFORE: Final = {
 
 
 def misfit(layout: Layout, player: Player, packet: bytes) -> str | None:
-    """A save of another build's size is left to the gate, which says what to do about it (`structs.mismatch`)."""
+    """A save of another build's size is left to the gate, which says what to do about it (`carried.mismatch`)."""
     packet_id = int.from_bytes(packet[:2], "little")
     check = _CHECKS.get(packet_id)
     if check is None or mismatch(layout, packet) is not None:

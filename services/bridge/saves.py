@@ -14,8 +14,9 @@ from typing import Any
 
 from libs.events import HostId, Reply, SaveCheck, SaveVerdict
 from libs.hosting.effects import Ask
+from libs.rathena.carried import mismatch
 from libs.rathena.inter_saves import SaveChar, Storage, StorageSave
-from libs.rathena.structs import CHARACTER, BadStruct, amounts, integers, last_point, mismatch, patched
+from libs.rathena.structs import CHARACTER, BadStruct, amounts, integers, last_point, patched
 from services.bridge.fence import settle
 from services.bridge.nodes import Node
 from services.bridge.players import Player

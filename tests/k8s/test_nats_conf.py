@@ -8,13 +8,8 @@ import json
 import re
 import socket
 import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,28 +21,20 @@ from nats.js.api import StreamInfo
 from libs.identity.accounts import User, accounts_config
 from libs.identity.authority import make_authority
 
-from .rendered import Document, Manifests, bytes_of, containers, environment, pod_spec
-
-NATS_SERVER = str(Path(sys.executable).with_name("nats-server"))
-READ_TIMEOUT_S = 20
-READY_TIMEOUT_S = 60
-
-
-@dataclass(frozen=True)
-class Node:
-    process: subprocess.Popen[bytes]
-    client_port: int
-    monitor_port: int
-    pid_file: Path
-    log: Path
-
-
-@dataclass(frozen=True)
-class Secret:
-    """What the Secret kafra-nats holds. login: as nats-py's options."""
-
-    accounts: str
-    login: dict[str, Any]
+from .nats_nodes import (
+    NATS_SERVER,
+    READ_TIMEOUT_S,
+    READY_TIMEOUT_S,
+    Node,
+    Secret,
+    await_probes,
+    conf_files,
+    free_ports,
+    nats_container,
+    nats_reads,
+    running_node,
+)
+from .rendered import Manifests, bytes_of, containers, environment, pod_spec
 
 
 @pytest.fixture
@@ -65,20 +52,20 @@ def own(tmp_path: Path) -> Secret:
 
 
 def test_nats_accepts_the_configuration(manifests: Manifests, tmp_path: Path, own: Secret) -> None:
-    read = _read(manifests, tmp_path, own)
+    read = nats_reads(manifests, tmp_path, own)
 
     assert read.returncode == 0, read.stderr
 
 
 def test_nats_accepts_the_configuration_of_the_lab(dev: Manifests, tmp_path: Path, lab: Secret) -> None:
-    read = _read(dev, tmp_path, lab)
+    read = nats_reads(dev, tmp_path, lab)
 
     assert read.returncode == 0, read.stderr
 
 
 def test_without_the_secrets_accounts_nats_does_not_start(prod: Manifests, tmp_path: Path) -> None:
     """It would let anyone in."""
-    read = _read(prod, tmp_path, None)
+    read = nats_reads(prod, tmp_path, None)
 
     assert read.returncode != 0
 
@@ -94,7 +81,7 @@ def test_the_labs_accounts_are_those_of_the_embedded_server(tmp_path: Path, lab:
 def test_there_is_a_route_to_every_replica(request: pytest.FixtureRequest, overlay: str) -> None:
     manifests: Manifests = request.getfixturevalue(overlay)
     spec = manifests.nats()["spec"]
-    conf = _files(manifests)["cluster.conf"]
+    conf = conf_files(manifests)["cluster.conf"]
     (container,) = containers(manifests.nats())
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
 
@@ -105,7 +92,7 @@ def test_there_is_a_route_to_every_replica(request: pytest.FixtureRequest, overl
 
 
 def test_ports_paths_and_limits_agree_with_the_pod(manifests: Manifests) -> None:
-    conf = _files(manifests)["nats.conf"]
+    conf = conf_files(manifests)["nats.conf"]
     (container,) = containers(manifests.nats())
     ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
     mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
@@ -124,7 +111,7 @@ def test_ports_paths_and_limits_agree_with_the_pod(manifests: Manifests) -> None
 
 
 def test_lame_duck_mode_fits_the_grace_period(manifests: Manifests) -> None:
-    conf = _files(manifests)["nats.conf"]
+    conf = conf_files(manifests)["nats.conf"]
     grace, duration = (int(_setting(conf, f"lame_duck_{k}").rstrip("s")) for k in ("grace_period", "duration"))
 
     assert grace < duration < pod_spec(manifests.nats())["terminationGracePeriodSeconds"]
@@ -134,12 +121,12 @@ def test_lame_duck_mode_fits_the_grace_period(manifests: Manifests) -> None:
 def test_one_node_of_dev_serves_its_services_refuses_others_and_ends_as_told(
     dev: Manifests, lab: Secret, tmp_path: Path
 ) -> None:
-    with _node(dev, tmp_path, "nats-0", lab) as node:
-        _await_probes(dev, node)
+    with running_node(dev, tmp_path, "nats-0", lab) as node:
+        await_probes(dev, node)
         stream = asyncio.run(_make_stream(node, lab.login, copies=1))
         with pytest.raises(Error, match="Authorization"):
             asyncio.run(_make_stream(node, lab.login | {"password": "wrong"}, copies=1))
-        command = _container(dev)["lifecycle"]["preStop"]["exec"]["command"]
+        command = nats_container(dev)["lifecycle"]["preStop"]["exec"]["command"]
         assert command[:2] == ["nats-server", "--signal"]
         subprocess.run([NATS_SERVER, "--signal", f"ldm={node.pid_file}"], check=True, timeout=READ_TIMEOUT_S)
         node.process.wait(pod_spec(dev.nats())["terminationGracePeriodSeconds"])
@@ -151,15 +138,15 @@ def test_one_node_of_dev_serves_its_services_refuses_others_and_ends_as_told(
 @pytest.mark.nats
 def test_three_nodes_of_prod_are_a_cluster_that_keeps_three_copies(prod: Manifests, tmp_path: Path, own: Secret) -> None:
     names = [f"nats-{n}" for n in range(prod.nats()["spec"]["replicas"])]
-    routes = [f"nats://127.0.0.1:{port}" for port in _free_ports(len(names))]
+    routes = [f"nats://127.0.0.1:{port}" for port in free_ports(len(names))]
 
     with ExitStack() as stack:
         nodes = []
         for name, route in zip(names, routes, strict=True):
             peers = ["--cluster_listen", route, "--routes", ",".join(routes)]
-            nodes.append(stack.enter_context(_node(prod, tmp_path, name, own, peers)))
+            nodes.append(stack.enter_context(running_node(prod, tmp_path, name, own, peers)))
         for node in nodes:
-            _await_probes(prod, node)
+            await_probes(prod, node)
         stream = asyncio.run(_make_stream(nodes[0], own.login, copies=len(names)))
         greeting = _greeting(nodes[0])
 
@@ -173,11 +160,11 @@ def test_three_nodes_of_prod_are_a_cluster_that_keeps_three_copies(prod: Manifes
 def test_the_agents_component_opens_a_websocket(prod_with_components: Manifests, tmp_path: Path, own: Secret) -> None:
     (container,) = containers(prod_with_components.nats())
     (declared,) = [port["containerPort"] for port in container["ports"] if port["name"] == "websocket"]
-    (port, cluster_port) = _free_ports(2)
+    (port, cluster_port) = free_ports(2)
     free = {f"port: {declared}\n": f"port: {port}\n"}
     alone = ["--cluster_listen", f"nats://127.0.0.1:{cluster_port}", "--routes", f"nats://127.0.0.1:{cluster_port}"]
 
-    with _node(prod_with_components, tmp_path, "nats-0", own, alone, free) as node:
+    with running_node(prod_with_components, tmp_path, "nats-0", own, alone, free) as node:
         answer = _await_upgrade(node, port)
 
     assert answer.startswith(b"HTTP/1.1 101 ")
@@ -231,116 +218,6 @@ def _plain(config: str) -> str:
     return re.sub(r'["\s,:]', "", "".join(lines))
 
 
-def _container(manifests: Manifests) -> Document:
-    (container,) = containers(manifests.nats())
-    return container
-
-
-def _files(manifests: Manifests) -> dict[str, str]:
-    """Name -> text of the files in the directory the container reads its configuration from."""
-    files: dict[str, str] = manifests.one("ConfigMap", "nats-config")["data"]
-    return files
-
-
 def _setting(conf: str, key: str) -> str:
     (value,) = re.findall(rf"^\s*{key}: (\S+)", conf, flags=re.MULTILINE)
     return str(value)
-
-
-def _write(manifests: Manifests, directory: Path, secret: Secret | None) -> Path:
-    """ConfigMap and Secret as the pod would see them; the path of the file that its arguments name."""
-    for name, text in _files(manifests).items():
-        (directory / name).write_text(text)
-    (volume,) = [volume for volume in pod_spec(manifests.nats())["volumes"] if volume["name"] == "config"]
-    (from_secret,) = [source["secret"] for source in volume["projected"]["sources"] if "secret" in source]
-    assert from_secret["items"] == [{"key": "accounts.conf", "path": "accounts.conf"}]
-    if secret is not None:
-        (directory / "accounts.conf").write_text(secret.accounts)
-    arguments = _container(manifests)["args"]
-    (mount,) = [m for m in _container(manifests)["volumeMounts"] if m["name"] == "config"]
-    return directory / Path(arguments[arguments.index("--config") + 1]).relative_to(mount["mountPath"])
-
-
-def _environment(manifests: Manifests, pod_name: str) -> dict[str, str]:
-    """What the StatefulSet puts into the container's environment, and nothing else."""
-    resolved: dict[str, str] = {}
-    for name, value in environment(_container(manifests)).items():
-        if isinstance(value, str):
-            resolved[name] = value
-        else:
-            assert value["fieldRef"]["fieldPath"] == "metadata.name"
-            resolved[name] = pod_name
-    return resolved
-
-
-def _read(manifests: Manifests, directory: Path, secret: Secret | None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [NATS_SERVER, "-t", "-c", str(_write(manifests, directory, secret))],
-        env=_environment(manifests, "nats-0"),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=READ_TIMEOUT_S,
-    )
-
-
-@contextmanager
-def _node(
-    manifests: Manifests,
-    directory: Path,
-    name: str,
-    secret: Secret,
-    arguments: Sequence[str] = (),
-    replacements: Mapping[str, str] | None = None,
-) -> Iterator[Node]:
-    """A running server. arguments, replacements (in the files): what must differ on this machine."""
-    home = directory / name
-    home.mkdir()
-    conf = _write(manifests, home, secret)
-    # store_dir not on the command line: nats-server refuses to be told twice.
-    for old, new in {"store_dir: /data\n": f"store_dir: {home / 'data'}\n", **(replacements or {})}.items():
-        (file,) = [path for path in home.glob("*.conf") if old in path.read_text()]
-        file.write_text(file.read_text().replace(old, new))
-    client_port, monitor_port = _free_ports(2)
-    command = [
-        *(NATS_SERVER, "--config", str(conf), "--pid", str(home / "nats.pid")),
-        *("--addr", "127.0.0.1", "--port", str(client_port), "--http_port", str(monitor_port)),
-        *arguments,
-    ]
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen(command, env=_environment(manifests, name), stderr=log)
-    try:
-        yield Node(process, client_port, monitor_port, home / "nats.pid", home / "log")
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _await_probes(manifests: Manifests, node: Node) -> None:
-    """Returns when all three probes of the container have answered 200."""
-    deadline = time.monotonic() + READY_TIMEOUT_S
-    for kind in ("startup", "readiness", "liveness"):
-        url = f"http://127.0.0.1:{node.monitor_port}{_container(manifests)[f'{kind}Probe']['httpGet']['path']}"
-        while (answer := _status(url)) != 200:
-            assert node.process.poll() is None, "nats-server has ended"
-            assert time.monotonic() < deadline, f"{url}: {answer}"
-            time.sleep(0.05)
-
-
-def _status(url: str) -> int | None:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            return int(response.status)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code
-    except OSError:
-        return None
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from libs.events.orders import Heard
 from libs.runtime.clock import Clock
 from services.validator.core import Validator
 
+MAP = "a_fild01"
 ROOT = Path(__file__).parents[2]
 BOUND_S = 30.0
 """Of every wait; a failure, not a measurement."""
@@ -80,6 +81,21 @@ class Operator:
         )
 
 
+def of(operator: Operator, condition: Callable[[HostMetrics], object]) -> Callable[[], bool]:
+    return lambda: any(condition(beat) for beat in operator.beats)
+
+
+def is_ready(beat: HostMetrics) -> bool:
+    return MAP in beat.maps and beat.maps[MAP].state == "ready"  # type: ignore[index]
+
+
+async def serving(operator: Operator, eventually: Callable[..., Awaitable[None]]) -> None:
+    """Until h1 serves MAP, which it is ordered to."""
+    await eventually(of(operator, lambda _: True), BOUND_S)
+    operator.order("h1", MAP)
+    await eventually(of(operator, is_ready), BOUND_S)
+
+
 class AgentProcess:
     """said: its stderr's lines so far."""
 
@@ -110,6 +126,11 @@ class AgentProcess:
             self.process.kill()
             await self.process.wait()
         await self._reading
+
+
+def flags(url: str, *more: str) -> tuple[str, ...]:
+    """Of an agent whose machine and map-servers are made up."""
+    return ("--nats", url, "--host-id", "h1", "--account", "7", "--region", "eu", "--simulate", *more)
 
 
 @asynccontextmanager

@@ -162,16 +162,11 @@ async def test_who_never_enrolled_is_told_to(tmp_path: Path):
 
 @pytest.mark.nats
 @pytest.mark.usefixtures("easy")
-async def test_the_doctor_makes_the_machine_no_host(nats_server: EmbeddedServer):
-    bus = await connect(nats_server.url, name="operator")
-    operator = Operator(bus)
-    await operator.listen()
-
+async def test_the_doctor_makes_the_machine_no_host(nats_server: EmbeddedServer, operator: Operator):
     await run_agent("doctor", "--nats", nats_server.url, "--host-id", "my_pc")
-    await bus.ping(5.0)
+    await operator.bus.ping(5.0)
 
     assert operator.beats == []
-    await bus.close()
 
 
 def values(low: float, high: float) -> st.SearchStrategy[float | None]:

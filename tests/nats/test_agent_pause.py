@@ -2,20 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from agents import BOUND_S, Operator, agent, run_agent
+from agents import BOUND_S, Operator, agent, flags, run_agent
 
 from libs.bus.embedded import EmbeddedServer
-from libs.bus.nats import connect
 from libs.events import HostId
 from services.agent.places import Place
 
 pytestmark = pytest.mark.nats
 Eventually = Callable[..., Awaitable[None]]
-MAP = "a_fild01"
 
 
 @pytest.fixture(autouse=True)
@@ -23,19 +21,6 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The agents' data directory."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     return tmp_path / "data" / "kafra"
-
-
-@pytest.fixture
-async def operator(nats_server: EmbeddedServer) -> AsyncIterator[Operator]:
-    bus = await connect(nats_server.url, name="operator")
-    operator = Operator(bus)
-    await operator.listen()
-    yield operator
-    await bus.close()
-
-
-def flags(url: str, *more: str) -> tuple[str, ...]:
-    return ("--nats", url, "--host-id", "h1", "--account", "7", "--simulate", *more)
 
 
 async def pausing(operator: Operator, eventually: Eventually, *, paused: bool) -> None:

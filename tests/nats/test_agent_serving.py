@@ -1,27 +1,17 @@
 """`kafra agent` and the operator's bundle: it looks when told to, says what it has, and says where it can serve nothing."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from agents import BOUND_S, Operator, agent, run_agent
+from agents import BOUND_S, MAP, Operator, agent, run_agent
 
 from libs.bus.embedded import EmbeddedServer
-from libs.bus.nats import connect
 from tests.bundle.bundle_maker import FILES, NOW_MS, PUBLIC, manifest_of, publish
 from tests.bundle.bundle_web import web
 
 pytestmark = pytest.mark.nats
 Eventually = Callable[..., Awaitable[None]]
-MAP = "a_fild01"
-
-
-@pytest.fixture
-async def operator(nats_server: EmbeddedServer) -> AsyncIterator[Operator]:
-    operator = Operator(await connect(nats_server.url, name="operator"))
-    await operator.listen()
-    yield operator
-    await operator.bus.close()
 
 
 def flags(url: str, directory: Path) -> tuple[str, ...]:

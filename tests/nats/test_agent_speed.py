@@ -155,10 +155,9 @@ async def test_a_validator_that_starts_anew_within_harms_nothing(nats_server: Em
 
 
 @pytest.mark.usefixtures("validating")
-async def test_a_real_agent_measures_its_machine_and_its_ways(nats_server: EmbeddedServer, eventually: Eventually):
-    bus = await connect(nats_server.url, name="operator")
-    operator = Operator(bus)
-    await operator.listen()
+async def test_a_real_agent_measures_its_machine_and_its_ways(
+    nats_server: EmbeddedServer, operator: Operator, eventually: Eventually
+):
     relay, nobody = f"127.0.0.1:{nats_server.port}", "127.0.0.1:1"
 
     async with agent("--nats", nats_server.url, "--host-id", "h1"):
@@ -170,7 +169,6 @@ async def test_a_real_agent_measures_its_machine_and_its_ways(nats_server: Embed
     assert first.cpu_ghz is not None, "no heartbeat claims a clock nobody looked at"
     assert (first.net_mbps, first.packet_rate, first.latency_ms) == (None, None, None)
     assert (last.region_rtt_ms or {})[Region("us")] is None
-    await bus.close()
 
 
 def _whole(beat: HostMetrics) -> bool:

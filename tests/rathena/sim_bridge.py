@@ -19,10 +19,9 @@ from libs.link.messages import RelaySays
 from libs.rathena.layout import shipped
 from services.bridge.core import Bridge
 from services.bridge.effects import Cut, Down, Effect, Tell, Up
-from services.bridge.state import Rules
 from tests.rathena.sim_models import ModelChar, ModelServer, fresh_status
 from tests.rathena.sim_relay import Client, ModelRelay
-from tests.rathena.sim_words import Wire, assignment
+from tests.rathena.sim_words import RULES, Wire, assignment
 from tests.rathena.twin.people import person
 from tests.rathena.witness import Witness
 
@@ -45,15 +44,6 @@ class World:
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
-        self.rules = Rules(
-            front_ip=bytes([10, 0, 0, 1]),
-            front_port=5_120,
-            core_address=(bytes([10, 0, 0, 101]), 5_101),
-            fallback_address=(bytes([10, 0, 0, 102]), 5_102),
-            userid=b"s1",
-            passwd=b"p1",
-            start_timeout_ms=5_000,
-        )
         self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._wires: dict[object, Wire] = {}
         self._count = self._serial = self._links = self._seq = 0
@@ -78,7 +68,7 @@ class World:
 
     def start_bridge(self, relays: tuple[str, ...], log: Log | None = None, spent: dict[bytes, int] | None = None) -> None:
         known = self.witness.real_ids if hasattr(self, "witness") else set()
-        bridge = Bridge(self.rules, shipped(), lambda: self.random.getrandbits(32), relays)
+        bridge = Bridge(RULES, shipped(), lambda: self.random.getrandbits(32), relays)
         bridge.state.world, bridge.state.spent = log or Log(), dict(spent or {})
         self.witness = Witness(bridge)
         self.witness.real_ids = known

@@ -23,6 +23,7 @@ from libs.rathena.layout import CHARACTER, shipped
 from libs.rathena.structs import integer, last_point, patched
 from libs.rathena.values import cut
 from tests.rathena.sim_relay import Client
+from tests.rathena.sim_words import RULES
 from tests.rathena.twin.people import person, status_of
 
 if TYPE_CHECKING:
@@ -273,7 +274,6 @@ class ModelServer:
             return
         guest.state = "moving"
         self.save(guest, final=0)
-        front = self._world.rules
         guest.moving_to = ChangeMapServer(
             account_id=guest.account_id,
             char_id=guest.char_id,
@@ -282,8 +282,8 @@ class ModelServer:
             map=name.encode(),
             x=9,
             y=9,
-            dest_ip=front.front_ip,
-            dest_port=front.front_port,
+            dest_ip=RULES.front_ip,
+            dest_port=RULES.front_port,
             sex=1,
             client_ip=bytes(4),
             group_id=0,

@@ -1,8 +1,19 @@
-"""Small parts of the bridge's simulation: a wire, an assignment."""
+"""Small parts of the bridge's simulation: the bridge's rules, a wire, an assignment."""
 
 from dataclasses import dataclass
 
 from libs.events import Basis, Cause, HostId, MapAssign, MapName, NodeName
+from services.bridge.state import Rules
+
+RULES = Rules(
+    front_ip=bytes([10, 0, 0, 1]),
+    front_port=5_120,
+    core_address=(bytes([10, 0, 0, 101]), 5_101),
+    fallback_address=(bytes([10, 0, 0, 102]), 5_102),
+    userid=b"s1",
+    passwd=b"p1",
+    start_timeout_ms=5_000,
+)
 
 
 @dataclass

@@ -14,24 +14,13 @@ import pytest
 
 from libs.rathena.conf import read_conf
 from services.agent.maps import core as rules
-from services.agent.maps import log as log_room
 from services.agent.maps.core import Phase
-from services.agent.maps.log import BoundedLog
 from services.agent.maps.tree import PROGRAM, BadBundle, Bundle
 from tests.rathena.figures import tell
 from tests.rathena.host_lab import DUNGEON, FIELD, MAPS, HostLab, lives, made_bundle, until
 from tests.rathena.twin.char import TwinChar
 from tests.rathena.twin.client import TwinClient
 from tests.rathena.twin.people import person
-
-KILLED_S = 2.0
-"""After kill -9 of the agent nothing may be left (issue 5)."""
-
-
-@pytest.fixture
-async def char() -> AsyncIterator[TwinChar]:
-    async with TwinChar.running([person(0)], FIELD, 100, 100) as char:
-        yield char
 
 
 @pytest.fixture
@@ -243,127 +232,3 @@ def test_a_directory_without_all_of_it_is_no_bundle(tmp_path: Path, missing: str
 
     with pytest.raises(BadBundle, match=missing):
         Bundle.at(tmp_path / "bundle")
-
-
-async def host(tmp_path: Path, char: TwinChar) -> tuple[asyncio.subprocess.Process, list[int]]:
-    """As a process of its own; its map-servers' pids."""
-    words = ("-m", "tests.rathena.host_lab", str(tmp_path), str(char.port))
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *words, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2]
-    )
-    assert process.stdout is not None
-    line = await asyncio.wait_for(process.stdout.readline(), 60)
-    pids = [int(word) for word in line.split()]
-    assert pids.pop() == process.pid
-    assert all(map(lives, pids))
-    return process, pids
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
-@pytest.mark.parametrize("frozen", [False, True])
-async def test_kill_9_of_the_agent_leaves_no_process(tmp_path: Path, char: TwinChar, frozen: bool) -> None:
-    process, pids = await host(tmp_path, char)
-    if frozen:
-        os.kill(pids[0], signal.SIGSTOP)
-
-    process.kill()
-    await process.wait()
-
-    await until(lambda: not any(map(lives, pids)), "all are gone", KILLED_S)
-
-
-async def test_an_agent_that_is_told_to_end_ends_its_servers_first(tmp_path: Path, char: TwinChar) -> None:
-    process, pids = await host(tmp_path, char)
-
-    process.terminate()
-    code = await asyncio.wait_for(process.wait(), 30)
-
-    assert code == 0
-    assert not any(map(lives, pids))
-    assert not list((tmp_path / "own").glob("run-*"))
-
-
-async def test_an_agent_that_falls_takes_its_servers_with_it(char: TwinChar, tmp_path: Path) -> None:
-    pids: list[int] = []
-
-    async def fall() -> None:
-        async with HostLab.running(tmp_path, ("127.0.0.1", char.port)) as lab:
-            await lab.ready(*MAPS)
-            pids.extend(lab.pid(name) for name in MAPS)
-            raise ValueError("a bug")
-
-    with pytest.raises(ValueError, match="a bug"):
-        await fall()
-
-    assert len(pids) == len(MAPS)
-    assert not any(map(lives, pids))
-
-
-async def test_an_agent_broken_off_twice_kills_them(char: TwinChar, tmp_path: Path) -> None:
-    pids: list[int] = []
-    ready = asyncio.Event()
-
-    async def serve() -> None:
-        async with HostLab.running(tmp_path, ("127.0.0.1", char.port)) as lab:
-            await lab.ready(FIELD)
-            pids.append(lab.pid())
-            os.kill(lab.pid(), signal.SIGSTOP)
-            ready.set()
-            await asyncio.Event().wait()
-
-    serving = asyncio.ensure_future(serve())
-    await ready.wait()
-    serving.cancel()
-    await asyncio.sleep(0.05)
-    serving.cancel()
-    await asyncio.gather(serving, return_exceptions=True)
-
-    assert not any(map(lives, pids))
-
-
-async def test_what_a_killed_agent_left_is_removed_by_the_next(char: TwinChar, tmp_path: Path) -> None:
-    left = tmp_path / "own" / "run-999999999"
-    left.mkdir(parents=True)
-    foreign = tmp_path / "own" / f"run-{os.getppid()}"
-    foreign.mkdir()
-
-    async with HostLab.running(tmp_path, ("127.0.0.1", char.port)):
-        assert not left.exists()
-        assert foreign.exists()
-
-
-def test_a_log_is_bounded_and_keeps_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_room, "FILE_BYTES_MAX", 1_000)
-    log = BoundedLog(tmp_path / "logs" / "map.log")
-
-    for n in range(100):
-        log.write(f"{n:099d}\n".encode())
-    log.close()
-
-    sizes = [path.stat().st_size for path in sorted((tmp_path / "logs").iterdir())]
-    assert len(sizes) == 2
-    assert max(sizes) <= 1_000
-    assert log.path.read_text().rstrip().endswith("99")
-
-
-def test_logs_of_the_maps_that_ran_last_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_room, "FILES_MAX", 2)
-    for n in range(4):
-        path = tmp_path / f"map{n}.log"
-        path.write_text("x")
-        os.utime(path, (n, n))
-
-    log_room.prune(tmp_path)
-    log_room.prune(tmp_path / "nothing")
-
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["map2.log", "map3.log"]
-
-
-def test_where_no_log_can_be_kept_lines_are_lost_and_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "logs").write_text("no directory")
-    log = BoundedLog(tmp_path / "logs" / "map.log")
-
-    log.write(b"x")
-    log.close()
-
-    assert (tmp_path / "logs").read_text() == "no directory"

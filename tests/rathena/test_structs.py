@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.rathena import inter
+from libs.rathena.carried import mismatch
 from libs.rathena.layout import SIZE_BYTES_MAX, BadLayout, Field, Layout, StructLayout, shipped
 from libs.rathena.structs import (
     CHARACTER,
@@ -18,7 +19,6 @@ from libs.rathena.structs import (
     integer,
     integers,
     items,
-    mismatch,
     patched,
     raw,
     read,

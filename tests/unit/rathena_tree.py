@@ -1,8 +1,11 @@
-"""A small rAthena tree, made up: a game of six maps, three of which hosts may serve, and a configuration for it."""
+"""A small rAthena tree, made up: a game of six maps, three of which hosts may serve, a configuration for it, and what
+`check` finds in it."""
 
 from pathlib import Path
 
 from libs.config import Settings
+from services.ops.rathena.check import check
+from services.ops.rathena.finding import Finding
 from services.ops.rathena.ours import ours
 from services.ops.rathena.tree import Tree
 
@@ -73,3 +76,16 @@ def put(root: Path, name: str, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode("latin-1"))
     return path
+
+
+def found(root: Path, wanted: Settings | None = None) -> list[Finding]:
+    return check(Tree.read(root), wanted or settings())
+
+
+def of(findings: list[Finding], server: str, key: str) -> Finding:
+    (finding,) = [finding for finding in findings if (finding.server, finding.key) == (server, key)]
+    return finding
+
+
+def open_(findings: list[Finding], *severities: str) -> list[tuple[str, str]]:
+    return [(finding.server, finding.key) for finding in findings if finding.severity in (severities or ("must", "should"))]

@@ -23,7 +23,7 @@ from libs.events import (
 )
 from libs.hosting.effects import Append, Ask, Committed, Outcome, Probe, Refused, Say
 from services.registry.core import Registry
-from tests.unit.builders import T0, Log, rules
+from tests.unit.builders import T0, Log, assign, rules
 
 IDLE_MS, BUSY_MS, SILENCE_MS, SUSPICION_MS = 2_000, 500, 2_500, 1_000
 IDLE_SILENCE_MS = SILENCE_MS + IDLE_MS - BUSY_MS
@@ -169,6 +169,17 @@ class Bench:
     @property
     def orders(self) -> list[HostOrder]:
         return [event for event in self.said if isinstance(event, HostOrder)]
+
+
+def serve(bench: Bench, *, beats: int = 12, late_ms: int = 0) -> None:
+    """h1 serves m1 and beats as a busy host does; one of its last heartbeats was late by late_ms."""
+    bench.beat()
+    bench.log.say(assign("m1", "h1"))
+    for number in range(beats):
+        bench.wait(BUSY_MS + late_ms * (number == beats - 2))
+        bench.beat(maps={"m1": report()})
+    assert bench.ups
+    assert bench.downs == []
 
 
 def metrics(host: str = "h1", maps: dict[str, MapReport] | None = None, leaving: bool = False, **values: Any) -> HostMetrics:

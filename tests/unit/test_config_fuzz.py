@@ -6,8 +6,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from libs.config import SHIPPED, ConfigError, Settings, load
-
-NAME = "p2p_map_config.conf"
+from tests.unit.config_findings import NAME
 
 fuzz = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 
