@@ -63,6 +63,11 @@ class Dialing:
         """Who is here through a relay, or just comes."""
         return len(self._pipes)
 
+    @property
+    def players_max(self) -> int:
+        """So many at once."""
+        return self._limits.players_max
+
     def guests(self) -> Guests:
         return Guests(
             here=self.players,
