@@ -1,8 +1,9 @@
 """Hosts whose players said how many may be there at once (`players_max`), and how many that leaves (docs/adr/0027).
 
-A host is given a map only if that fills at most GIVEN_PERCENT of its limit, and keeps it until the limit itself is exceeded:
-what lies between is for those who come later, and keeps maps from going to and fro. `players_on`, `room_gate` are the
-definition; `Room` is the same for the deciders, who ask for every map: it costs nothing while nobody has a limit.
+One place stays free, for who comes while his map is moved away: a player is said to enter when he is there. So a host keeps
+its maps as long as one more player may come; and is given a map only if that takes at most GIVEN_PERCENT of those places: what
+lies between keeps maps from going to and fro. `players_on` and `room_gate` are the definition; `Room` is the same for the
+deciders, who ask for every map: it costs nothing while nobody has a limit.
 """
 
 from bisect import bisect_left, insort
@@ -21,30 +22,36 @@ def players_on(world: World, host: HostId) -> int:
     return sum(world.map(name).player_count for name in world.serving.get(host, ()))
 
 
-def players_given(limit: int) -> int:
-    """So many there may be after it was given a map; at least one, as it may have."""
-    return max(1, limit * GIVEN_PERCENT // 100)
+def players_kept(players_max: int) -> int:
+    """With so many a host keeps its maps."""
+    return players_max - 1
+
+
+def players_given(players_max: int) -> int:
+    """So many there may be after it was given a map: one at least, if it can be kept."""
+    kept = players_kept(players_max)
+    return min(kept, max(1, kept * GIVEN_PERCENT // 100))
 
 
 def room_gate(world: World, host_id: HostId, players: int, *, stands_by: bool = False) -> Gate | None:
     """Whether a host that is up may not have a map with so many players beside what it serves. stands_by: it is a backup of the
-    map already, and may fill its limit: it saves the map a second move."""
+    map already, and may have as many as it would keep: that saves the map a second move."""
     up = world.host(host_id).up
     if up is None or up.players_max is None:
         return None
-    most = up.players_max if stands_by else players_given(up.players_max)
+    most = players_kept(up.players_max) if stands_by else players_given(up.players_max)
     return Gate.CROWDED if players_on(world, host_id) + players > most else None
 
 
 def too_many(world: World, host_id: HostId, going: Collection[MapName] = ()) -> list[MapState]:
-    """Maps that have to leave a host so that its limit is kept: those with the fewest players that suffice. going: leave it
+    """Maps that have to leave a host so that it keeps the others: those with the fewest players that suffice. going: leave it
     anyway."""
     up = world.host(host_id).up
     if up is None or up.players_max is None:
         return []
     states = [world.map(name) for name in world.serving.get(host_id, ()) if name not in going]
     counts = sorted((state.player_count, state.name) for state in states)
-    over = sum(count for count, _ in counts) - up.players_max
+    over = sum(count for count, _ in counts) - players_kept(up.players_max)
     leave: list[MapState] = []
     while over > 0:  # the smallest that is enough; else the largest, and once more
         at = min(bisect_left(counts, (over,)), len(counts) - 1)
@@ -93,7 +100,7 @@ class Room:
 
     @property
     def over(self) -> list[HostId]:
-        """Hosts with more players than their limit, by name."""
+        """Hosts with more players than they keep, by name."""
         return sorted(self._over) if self._over else []
 
     def without(self, state: MapState) -> Collection[HostId]:
@@ -107,10 +114,10 @@ class Room:
         return found
 
     def fits(self, host: HostId, state: MapState) -> bool:
-        """Whether a backup that stands by may have the map: it may fill its limit."""
+        """Whether a backup that stands by may have the map."""
         if (limit := self.limits.get(host)) is None:
             return True
-        return state.player_count <= self._free[host] + limit - players_given(limit)
+        return state.player_count <= self._free[host] + players_kept(limit) - players_given(limit)
 
     def give(self, host: HostId, state: MapState) -> None:
         """Draft: the map's players are there until `end`."""
@@ -129,7 +136,7 @@ class Room:
             return
         self.limits[host_id] = limit
         here = players_on(self._world, host_id)
-        if here > limit:
+        if here > players_kept(limit):
             self._over.add(host_id)
         self._place(host_id, players_given(limit) - here)
 

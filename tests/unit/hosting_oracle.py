@@ -94,12 +94,12 @@ def players_here(world: World, host: HostId) -> int:
 
 
 def is_crowded(world: World, host: HostId, state: MapState, percent: int) -> bool:
-    """Whether the map, on this host beside what it serves, would fill more than percent of its `players_max`."""
+    """Whether the map, on this host beside what it serves, would take more than percent of its places; one stays free."""
     up = up_hosts(world).get(host)
     if up is None or up.players_max is None:
         return False
     others = players_here(world, host) - (state.player_count if state.assign and state.assign.host == host else 0)
-    return others + state.player_count > max(1, up.players_max * percent // 100)
+    return others + state.player_count > min(up.players_max - 1, max(1, (up.players_max - 1) * percent // 100))
 
 
 def refused(world: World, rules: Settings, wish: Wish) -> dict[str, int]:

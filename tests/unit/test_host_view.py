@@ -168,8 +168,8 @@ def test_of_each_host_the_last_heartbeat_counts():
     }
 
 
-@pytest.mark.parametrize(("players", "why"), [(7, ""), (8, "not eligible: crowded, 8 of at most 10 players are here")])
+@pytest.mark.parametrize(("players", "why"), [(7, ""), (8, "not eligible: crowded, 8 of at most 11 players are here")])
 def test_a_host_whose_players_leave_room_for_no_more_says_so(players: int, why: str) -> None:
-    row = host_row(host_up(players_max=10), assign("m1"), census("m1", eu=players))
+    row = host_row(host_up(players_max=11), assign("m1"), census("m1", eu=players))
 
-    assert (row["why"], row["players"], row["players_max"], row["state"]) == (why, players, 10, "serving")
+    assert (row["why"], row["players"], row["players_max"], row["state"]) == (why, players, 11, "serving")

@@ -30,9 +30,9 @@ COLD = rules(failover={"backup_hosts_count": 1, "warm_backups": 0})
 ALONE = rules(failover={"backup_hosts_count": 0, "warm_backups": 0})
 
 
-def limited(host: str = "small", players_max: int = 10, **values: Any) -> HostUp:
-    """The better machine, so that its limit alone keeps a map from it."""
-    return host_up(host, net_mbps=900, players_max=players_max, **values)
+def limited(host: str = "small", keeps: int = 10, **values: Any) -> HostUp:
+    """The better machine, so that its limit alone keeps a map from it. keeps: players, and one more may come."""
+    return host_up(host, net_mbps=900, players_max=keeps + 1, **values)
 
 
 def one(decisions: list[MapAssign]) -> MapAssign:
@@ -71,7 +71,7 @@ def defined(world: World) -> object:
     """The same picture from the oracle."""
     up = oracle.up_hosts(world)
     states = [world.map(MapName(name)) for name in MAPS]
-    over = sorted(h for h in up if up[h].players_max is not None and oracle.players_here(world, h) > up[h].players_max)
+    over = sorted(h for h in up if up[h].players_max is not None and oracle.players_here(world, h) >= up[h].players_max)
 
     def without(state: MapState) -> set[HostId]:
         mine = state.assign.host if state.assign else None
@@ -79,7 +79,7 @@ def defined(world: World) -> object:
 
     def fits(host: HostId, state: MapState) -> bool:
         limit = up[host].players_max if host in up else None
-        return limit is None or oracle.players_here(world, host) + state.player_count <= limit
+        return limit is None or oracle.players_here(world, host) + state.player_count < limit
 
     return [without(state) for state in states], [(h, s.name) for h in map(HostId, HOSTS) for s in states if fits(h, s)], over
 
@@ -132,15 +132,15 @@ def test_maps_that_leave_suffice_and_none_of_them_could_stay(counts: list[int], 
     assert not leave or sum(leave) - min(leave) < over
 
 
-def test_at_least_one_player_may_come_to_any_host() -> None:
-    assert [players_given(limit) for limit in (1, 2, 3, 5, 10, 500)] == [1, 1, 2, 4, 8, 400]
+def test_one_place_stays_free_and_a_fifth_of_the_others_where_a_map_is_given() -> None:
+    assert [players_given(limit) for limit in (1, 2, 3, 4, 6, 11, 500)] == [0, 1, 1, 2, 4, 8, 399]
 
 
 # The scorer.
 
 
 @pytest.mark.parametrize(("players", "host"), [(7, "small"), (8, "large")])
-def test_a_host_gets_a_map_only_if_a_fifth_of_its_limit_stays_free(players: int, host: str) -> None:
+def test_a_host_gets_a_map_only_if_a_fifth_of_its_places_stays_free(players: int, host: str) -> None:
     town = Town(limited(), host_up("large"), census("m1", eu=players), enter("m1"), settings=COLD)
 
     given = one(town.scored())
@@ -165,12 +165,12 @@ def test_maps_of_one_look_share_the_room() -> None:
 
 
 def on_small(players: int, *others: HostUp) -> Town:
-    """m1 with so many players on the host `small`, whose limit is 10."""
+    """m1 with so many players on the host `small`, which keeps 10."""
     words = (limited(), *others, assign("m1", "small"), census("m1", eu=players))
     return Town(*words, settings=COLD)
 
 
-def test_a_map_stays_until_the_limit_is_exceeded_and_moves_with_the_enter_that_does_it() -> None:
+def test_a_map_stays_while_one_more_may_come_and_moves_with_the_enter_that_takes_the_last_place() -> None:
     town = on_small(9, host_up("large"))
     town.say(enter("m1"))
     assert town.scored() == []
@@ -201,7 +201,7 @@ def test_with_no_room_elsewhere_the_vps_takes_it_and_it_is_not_given_back_before
 
 
 def test_of_several_maps_the_fewest_players_that_suffice_are_moved() -> None:
-    town = Town(limited(players_max=20, slots=9), host_up("large"), settings=ALONE)
+    town = Town(limited(keeps=20, slots=9), host_up("large"), settings=ALONE)
     for name, players in (("m1", 12), ("m2", 6), ("m3", 1)):
         town.say(census(name, eu=players), assign(name, "small"))
     assert town.scored() == []
@@ -215,13 +215,13 @@ def test_a_limit_that_its_player_lowers_moves_what_is_too_much() -> None:
     town = on_small(6, host_up("large"))
     assert town.scored() == []
 
-    town.say(limited(players_max=5))
+    town.say(limited(keeps=5))
 
     assert one(town.scored()).host == "large"
 
 
 def test_a_host_that_says_no_limit_any_more_has_none() -> None:
-    town = Town(limited(), limited(players_max=10), host_up("small"), census("m1", eu=99), enter("m1"), settings=ALONE)
+    town = Town(limited(), limited(keeps=10), host_up("small"), census("m1", eu=99), enter("m1"), settings=ALONE)
 
     assert one(town.scored()).host == "small"
 
@@ -251,7 +251,7 @@ def test_a_backup_that_has_no_room_any_more_makes_place_for_one_that_has() -> No
 
 
 @pytest.mark.parametrize(("players", "heir"), [(10, "small"), (11, "large")])
-def test_a_backup_inherits_up_to_its_limit_and_no_further(players: int, heir: str) -> None:
+def test_a_backup_inherits_as_many_as_it_keeps_and_no_more(players: int, heir: str) -> None:
     town = Town(limited(ready_maps=["m1"]), host_up("large", ready_maps=["m1"]), host_up("h1"))
     town.say(assign("m1", "h1", ["small", "large"]), census("m1", eu=players), host_down("h1"))
 
