@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from libs.events import Candidate, HostId, MapName, Region, Terms
-from libs.hosting.fleet import SHUT, Fleet, Ints
+from libs.hosting.columns import Ints
+from libs.hosting.fleet import SHUT, Fleet
 from libs.hosting.score import PPM, name_hash, shares
 from libs.hosting.shortlist import Shortlist
 

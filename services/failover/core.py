@@ -64,7 +64,8 @@ class Failover:
         so a tick look has nothing to do; but a map that waits for a host may get one when an exclusion ends."""
         if look.tick and self._fleet is None:
             return
-        self._room.begin()
+        if self._suspects:
+            self._room.begin()
         if self._fleet is not None:
             self._fleet.begin(look.at_ms)
         try:

@@ -139,9 +139,7 @@ class Scorer:
         )
 
     def _to_vps(self, state: MapState, look: Look, reason: VpsReason) -> MapAssign:
-        refused = {"map_not_eligible": 1}
-        if self._allows(state.name):
-            refused = self._refused(state)
+        refused = self._refused(state) if self._allows(state.name) else {"map_not_eligible": 1}
         return look.assign(state, None, (), reason, look.cause("MAPS", state.demand_seq), refused=refused)
 
     def _refused(self, state: MapState) -> dict[str, int]:
