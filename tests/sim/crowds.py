@@ -41,27 +41,30 @@ class Crowds:
         _, before = _last(self._assigned.get(assign.map, ()), assign.basis.assignments)
         named = [before.host, *before.backups] if isinstance(before, MapAssign) else []
         if assign.host is not None and assign.tenure is None:
-            inherits = assign.reason in ("failover", "drain") and assign.host in named
-            if why := self._crowded(assign.host, assign, 100 if inherits else 80):
+            by_failover = assign.reason in ("failover", "drain")
+            inherits = by_failover and assign.host in named
+            # Of a look all that is given to a host fits, in whatever order it is stored; but heirs may fill more than others.
+            mates = self._looks.get(assign.look, []) if inherits or not by_failover else []
+            if why := self._crowded(assign.host, assign, 100 if inherits else 80, mates):
                 return why
         new = [backup for backup in assign.backups if backup not in named]
         return next(filter(None, (self._crowded(backup, assign, 80) for backup in new)), "")
 
-    def _crowded(self, host: HostId, assign: MapAssign, percent: int) -> str:
+    def _crowded(self, host: HostId, assign: MapAssign, percent: int, mates: Sequence[MapAssign] = ()) -> str:
         _, life = _last(self._lives.get(host, ()), assign.basis.hosts)
         if not isinstance(life, HostUp) or life.players_max is None:
             return ""
         kept, come = life.players_max - 1, self._players(assign.map, assign.basis)  # one place stays free
-        here = sum(self._players(name, assign.basis) for name in self._serves(host, assign) if name != assign.map)
+        here = sum(self._players(name, assign.basis) for name in self._serves(host, assign, mates) if name != assign.map)
         if here + come <= min(kept, max(1, kept * percent // 100)):
             return ""
         return f"{host}, where {here} players are and at most {life.players_max} may be, for {come} more"
 
-    def _serves(self, host: HostId, assign: MapAssign) -> set[MapName]:
-        """At the basis, and by what was decided before in the same look."""
+    def _serves(self, host: HostId, assign: MapAssign, mates: Sequence[MapAssign]) -> set[MapName]:
+        """At the basis, and by these decisions of the same look."""
         at = assign.basis.assignments
         served = {name for name, said in self._assigned.items() if getattr(_last(said, at)[1], "host", None) == host}
-        return served | {given.map for given in self._looks.get(assign.look, ()) if given.host == host}
+        return served | {given.map for given in mates if given.host == host}
 
     def _players(self, name: MapName, basis: Basis) -> int:
         """Of the last census, and one more if somebody entered since, whom no assignment had read."""
