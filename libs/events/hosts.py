@@ -22,6 +22,7 @@ from libs.events.names import (
     Name,
     PerSecond,
     PlainLine,
+    PlayersMax,
     Port,
     Region,
     Run,
@@ -78,6 +79,7 @@ class HostMetrics(Event, frozen=True, kw_only=True):
     link: its link to the bridge, null while it needs none.
     run: drawn anew by each agent process, null where it draws none; tells whose heartbeat this is of several.
     dials: it answers host.dial, so that players reach it without an address.
+    players_max: it takes no more players at once, of all its maps together; null: it says no limit.
     """
 
     host: HostId
@@ -102,6 +104,7 @@ class HostMetrics(Event, frozen=True, kw_only=True):
     link: LinkReport | None = None
     run: Run | None = None
     dials: bool = False
+    players_max: PlayersMax | None = None
 
 
 class HostSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +137,7 @@ class HostUp(Event, frozen=True, kw_only=True):
     trust: 0..1, set by the validator; 0 means never checked.
     ready_maps: map-servers started, linked and able to serve now.
     failed_maps: maps whose server failed here.
+    players_max: players it takes at once, of all its maps together; null: it says no limit.
     """
 
     host: HostId
@@ -149,6 +153,7 @@ class HostUp(Event, frozen=True, kw_only=True):
     trust: Fraction
     ready_maps: MapNames
     failed_maps: MapNames
+    players_max: PlayersMax | None = None
 
 
 @declare("host.down", token="host", stream=Stream.HOSTS, said_by="registry, alone", heard_by="scorer, failover, bridge")

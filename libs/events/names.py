@@ -36,6 +36,8 @@ Run = Annotated[int, Meta(ge=0, le=RUNS - 1)]
 Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """A JetStream sequence; 0 is `nothing yet`."""
 Count = Annotated[int, Meta(ge=0, le=10**6)]
+PlayersMax = Annotated[int, Meta(ge=1, le=10**6)]
+"""At least one: who wants nobody at all is no host."""
 AccountId = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Cell = Annotated[int, Meta(ge=0, le=32767)]

@@ -24,6 +24,7 @@ class Gate(StrEnum):
     FULL = "full"
     FAILED_MAP = "failed_map"
     COOLING = "cooling"
+    CROWDED = "crowded"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """All hosts as rows of numbers: score, gate and slots in use of each. Fed with what changed, read by libs/hosting/ranking.py.
 
-One row a host; a cached vector of scores a region; what a slot's use changes is one number in one row. Facts only mark rows;
-`begin` takes the marked ones anew for a look. While it is decided, slots are taken in draft and given back by `end`: only
+One row a host; a vector of scores a region (columns.py); what a slot's use changes is one number in one row. Facts only mark
+rows; `begin` takes the marked ones anew for a look. While it is decided, slots are taken in draft and given back by `end`: only
 facts change the rows for good.
 """
 
@@ -11,18 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from libs.events import HostId, MapAssign, MapName, Region
+from libs.hosting.columns import Columns, Ints
 from libs.hosting.eligibility import Gate, standing_gate
 from libs.hosting.rules import Rules
-from libs.hosting.score import PPM, Weights, latency_term, load_ppm, name_hash, name_number, shares, static_ppm, static_terms
+from libs.hosting.score import PPM, Weights, load_ppm, name_hash, name_number, shares, static_terms
 from libs.hosting.world import FOREVER_MS, Host, World
 
 SHUT = -(10**12)
 """Added to the score of a row that may take nothing."""
-COLUMNS_MAX = 128
-"""Regions whose scores are kept ready; twice what can be configured. Beyond it the oldest makes room."""
 ROWS_AT_FIRST = 64
-
-Ints = NDArray[np.int64]
 
 
 class Fleet:
@@ -55,8 +52,7 @@ class Fleet:
         self.networks: list[int] = []
         self.version = 0
         self._fallen: dict[int, int] = {}
-        self._by_region: dict[Region, Ints] = {}
-        self._latency: dict[Region, Ints] = {}
+        self._columns = Columns(self.hosts, self.terms, rules, self.weights, ROWS_AT_FIRST)
         self._gate_counts: dict[str, int] = {gate.value: 0 for gate in Gate}
         self._overfull: set[int] = set()
         self._draft: dict[int, int] = {}
@@ -111,11 +107,9 @@ class Fleet:
         self._used[row] = self.world.used_slots(host_id, self._warm)
         if host.is_up and host.up is not None:
             terms = self.terms[row] = static_terms(host.up, self.rules)
-            base = static_ppm(terms, self.weights)
             cpu, ram, network, stability = (terms[name] / PPM for name in ("cpu", "ram", "network", "stability"))
             self.shown[row] = (cpu, ram, network, stability)
-            for region in self._by_region:
-                self._place(row, host, base, region)
+            self._columns.renew(row)
             self.region[row] = self.regions[row] = name_number(host.up.region)
             self.network[row] = self.networks[row] = name_number(host.up.network)
         if (end_ms := host.excluded_until_ms) != self._ends_ms.get(row, 0):
@@ -173,27 +167,26 @@ class Fleet:
         count = len(self.hosts)
         present = shares(players)
         if len(present) == 1:
-            mean = self._column(next(iter(present)))[:count]
+            mean = self._columns.scores(next(iter(present)))[:count]
         else:
             mean = np.zeros(count, dtype=np.int64)
             for region, number in present.items():
-                mean += number * self._column(region)[:count]
+                mean += number * self._columns.scores(region)[:count]
             mean //= sum(present.values())
         scores: Ints = mean + self._adjust_ppm[:count]
         return scores
 
     def columns(self, region: Region, rows: list[int]) -> list[tuple[int, int]]:
         """Score without load, and latency term, of these rows for players of one region, ppm."""
-        scores = self._column(region)[rows].tolist()
-        return list(zip(scores, self._latency[region][rows].tolist(), strict=True))
+        scores = self._columns.scores(region)[rows].tolist()
+        return list(zip(scores, self._columns.latencies(region)[rows].tolist(), strict=True))
 
     def latencies(self, rows: NDArray[np.intp], players: Mapping[Region, int]) -> list[int]:
         """The latency term of these rows for players, ppm."""
         present = shares(players)
         mean = np.zeros(len(rows), dtype=np.int64)
         for region, number in present.items():
-            self._column(region)  # there, or made now
-            mean += number * self._latency[region][rows]
+            mean += number * self._columns.latencies(region)[rows]
         if (total := sum(present.values())) > 1:
             mean //= total
         found: list[int] = mean.tolist()
@@ -211,7 +204,7 @@ class Fleet:
         if row is None or up is None:
             return None
         present = shares(players)
-        mean = sum(n * int(self._column(r)[row]) for r, n in present.items()) // sum(present.values())
+        mean = sum(n * int(self._columns.scores(r)[row]) for r, n in present.items()) // sum(present.values())
         return (mean - load_ppm(max(self._used[row] - 1, 0), up.slots, self.weights)) / PPM
 
     def _holders(self, assign: MapAssign | None) -> set[tuple[HostId, bool]]:
@@ -220,25 +213,6 @@ class Fleet:
             return set()
         warm = {(backup, False) for backup in assign.backups[: self._warm]}
         return warm if assign.host is None else {(assign.host, True), *warm}
-
-    def _column(self, region: Region) -> Ints:
-        if (column := self._by_region.get(region)) is None:
-            if len(self._by_region) >= COLUMNS_MAX:
-                oldest = next(iter(self._by_region))
-                del self._by_region[oldest], self._latency[oldest]
-            column = self._by_region[region] = np.zeros(len(self._adjust_ppm), dtype=np.int64)
-            self._latency[region] = np.zeros_like(column)
-            for row, host in enumerate(self.hosts):
-                if terms := self.terms[row]:  # none for a host that was down when we first read of it
-                    self._place(row, host, static_ppm(terms, self.weights), region)
-        return column
-
-    def _place(self, row: int, host: Host, base: int, region: Region) -> None:
-        """A row's latency term and score in a region's columns."""
-        assert host.up is not None
-        latency = latency_term(host.up, region, self.rules)
-        self._latency[region][row] = latency
-        self._by_region[region][row] = base + self.weights.latency * latency // PPM
 
     def _use(self, row: int, used: int) -> None:
         """Only the slots in use changed: mostly the row stays open."""
@@ -306,7 +280,6 @@ class Fleet:
             self._adjust_ppm = np.concatenate([self._adjust_ppm, np.full(row, SHUT, dtype=np.int64)])
             self.region, self.network = np.pad(self.region, (0, row)), np.pad(self.network, (0, row))
             self.tie = np.concatenate([self.tie, np.zeros_like(self.tie)])
-            self._by_region = {region: np.pad(column, (0, row)) for region, column in self._by_region.items()}
-            self._latency = {region: np.pad(column, (0, row)) for region, column in self._latency.items()}
+            self._columns.grow(row)
         self.tie[row] = name_hash(host.id)
         return row

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from libs.events import Candidate, HostId, MapName, Region, Terms
-from libs.hosting.fleet import SHUT, Fleet, Ints
+from libs.hosting.columns import Ints
+from libs.hosting.fleet import SHUT, Fleet
 from libs.hosting.score import PPM, name_hash, shares
 from libs.hosting.shortlist import Shortlist
 
@@ -44,16 +45,19 @@ class Ranking:
         *,
         cooling: Mapping[HostId, int],
         without: Collection[HostId] = (),
+        crowded: Collection[HostId] = (),
     ) -> Choice | None:
         """The best open host and, apart from it, the next best; None when no host is open to this map.
 
-        players: region -> count, the entering one included. without: hosts not to consider.
+        players: region -> count, the entering one included. without: hosts not to consider. crowded: nor these, which are few
+        or no good, so that mostly the choice is the one without them.
         """
         if not self._fleet.any_open:
             return None
-        if not cooling and not without and (quick := self._from_shortlist(name, players, backups)) is not None:
+        quick = None if cooling or without else self._from_shortlist(name, players, backups)
+        if quick is not None and not (crowded and _names(quick, crowded)):
             return quick
-        scores = self._scores(name, players, cooling, without)
+        scores = self._scores(name, players, cooling, (*without, *crowded) if crowded else without)
         best = self._top(scores, AHEAD, name)
         if not best:
             return None
@@ -173,6 +177,11 @@ class Ranking:
             terms = Terms(cpu, ram, network, latency / PPM, stability, load / PPM)
             found.append(Candidate(fleet.hosts[row].id, score / PPM, terms))
         return found
+
+
+def _names(choice: Choice, hosts: Collection[HostId]) -> bool:
+    """Whether it names any of them; if not, it would be the same without them."""
+    return any(host in hosts for host in choice.hosts) or any(candidate.host in hosts for candidate in choice.candidates)
 
 
 def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

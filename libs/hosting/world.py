@@ -114,7 +114,8 @@ class MapState:
 
     @property
     def player_count(self) -> int:
-        return sum(self.players.values())
+        counted = sum(self.census.players.values()) if self.census is not None else 0
+        return counted + self.has_pending_enter
 
     @property
     def demand_seq(self) -> int:

@@ -87,8 +87,9 @@ class Agent:
         leaving: bool = False,
         link: LinkReport | None = None,
         dials: bool = False,
+        players_max: int | None = None,
     ) -> HostMetrics:
-        """The next heartbeat."""
+        """The next heartbeat. players_max: that may be here at once; None: no limit."""
         self._seq += 1
         self._said.append((self._seq, at_ms))
         return HostMetrics(
@@ -114,6 +115,7 @@ class Agent:
             link=link,
             run=self._run,
             dials=dials,
+            players_max=players_max,
         )
 
     def answer(self, check: HostCheck) -> HostCheckReply:

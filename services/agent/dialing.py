@@ -72,6 +72,11 @@ class Dialing:
         """Connections by which a player could come at once."""
         return self._standing.ready
 
+    @property
+    def players_max(self) -> int:
+        """So many at once."""
+        return self._limits.players_max
+
     def guests(self) -> Guests:
         return Guests(
             here=self.players,

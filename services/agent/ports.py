@@ -82,6 +82,10 @@ class ProcessKey(Protocol):
 class Dials(Protocol):
     """Brings players here (dialing.py)."""
 
+    @property
+    def players_max(self) -> int:
+        """So many at once; more are refused."""
+
     async def answer(self, dial: HostDial) -> HostDialReply:
         """Returns when the connection stands, or why not."""
 

@@ -111,9 +111,18 @@ class AgentShell:
         now_ms = self._clock.now_ms()
         reports = self._servers.reports(now_ms)
         link = self._link.report if self._link is not None else None
-        measured, dials = self._metrics.measure(), self._dials is not None
-        leaving = leaving or self._away()
-        self._bus.say(self._agent.metrics(measured, reports, now_ms, leaving=leaving, link=link, dials=dials))
+        dials = self._dials is not None
+        players_max = self._dials.players_max if self._dials is not None else None
+        said = self._agent.metrics(
+            self._metrics.measure(),
+            reports,
+            now_ms,
+            leaving=leaving or self._away(),
+            link=link,
+            dials=dials,
+            players_max=players_max,
+        )
+        self._bus.say(said)
 
     def beat_soon(self) -> None:
         """One heartbeat as soon as may be: the connection is there again, or the machine woke."""

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from itertools import islice
 
 from libs.events import Cause, Fact, HostId, MapAssign, MapMoved, MapName, Stream
-from libs.hosting.eligibility import Broken, MapList, broken, map_gate, standing_gate
+from libs.hosting.eligibility import Broken, Gate, MapList, broken, map_gate, standing_gate
 from libs.hosting.fleet import Fleet
 from libs.hosting.looks import DECISIONS_MAX, Look, Reason
 from libs.hosting.ranking import Ranking
+from libs.hosting.room import Room
 from libs.hosting.rules import Rules
 from libs.hosting.world import Host, MapState, World
 
@@ -29,6 +30,7 @@ class Failover:
         self._rules = rules
         self._maps = MapList(rules.maps)
         self._fleet = None if rules.general.enable_vps_fallback else Fleet(self.world, rules)
+        self._room = Room(self.world)
         self._suspects: set[MapName] = set()
         self._used: dict[HostId, int] = {}
         self._ready_maps: dict[HostId, frozenset[MapName]] = {}
@@ -39,16 +41,21 @@ class Failover:
             before = self.world.map(event.map).assign
             self.world.apply(fact)
             self._suspect(event.map)
+            after = self.world.map(event.map).assign
+            self._room.mark_use(before, after)
             if self._fleet is not None:
-                self._fleet.mark_use(before, self.world.map(event.map).assign)
+                self._fleet.mark_use(before, after)
             return
         self.world.apply(fact)
+        if self._room.limits and fact.stream is Stream.MAPS and (name := getattr(event, "map", None)) is not None:
+            self._room.mark_use(None, self.world.map(name).assign)
         if isinstance(event, MapMoved):
             self._suspect(event.map)
         elif fact.stream is Stream.HOSTS and (host := getattr(event, "host", None)) is not None:
             self._ready_maps.pop(host, None)
             for name in self.world.serving.get(host, ()):
                 self._suspect(name)
+            self._room.mark(host)
             if self._fleet is not None:
                 self._fleet.mark(host)
 
@@ -57,12 +64,15 @@ class Failover:
         so a tick look has nothing to do; but a map that waits for a host may get one when an exclusion ends."""
         if look.tick and self._fleet is None:
             return
+        if self._suspects:
+            self._room.begin()
         if self._fleet is not None:
             self._fleet.begin(look.at_ms)
         try:
             yield from islice(self._lost(look), DECISIONS_MAX)
         finally:
             self._used.clear()
+            self._room.end()
             if self._fleet is not None:
                 self._fleet.end()
 
@@ -95,6 +105,7 @@ class Failover:
             for heir in usable:
                 if not self._ready(heir, state, held, refused):
                     continue
+                self._room.give(heir, state)
                 backups = self._backups([backup for backup in usable if backup != heir], held, warm)
                 return look.assign(state, heir, backups, reason, cause, refused=dict(refused), cooling=cooling)
         if self._fleet is None or why is Broken.MAP_NOT_ELIGIBLE:
@@ -115,6 +126,8 @@ class Failover:
         if host.is_up:
             cooling = state.assign.cooling if state.assign else {}
             gate = standing_gate(host, self._rules, look.at_ms) or map_gate(host, state.name, cooling, look.at_ms)
+            if gate is None and not self._room.fits(host_id, state):
+                gate = Gate.CROWDED
         if gate is not None:
             refused[str(gate)] += 1
         return gate is None
@@ -167,10 +180,12 @@ class Failover:
             state.players,
             0,
             cooling=(state.assign.cooling if state.assign else {}) | cooling,
+            crowded=self._room.without(state),
         )
         if choice is None:
             return None
         self._draft(choice.hosts[0])
+        self._room.give(choice.hosts[0], state)
         return look.assign(
             state, choice.hosts[0], (), reason, cause, score=choice.score, candidates=choice.candidates, cooling=cooling
         )

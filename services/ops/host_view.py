@@ -9,6 +9,7 @@ from libs.bundle.refusal import Lack
 from libs.config import Settings
 from libs.events import Fact, HostId, HostMetrics
 from libs.hosting.eligibility import accepted_spec, disconnects_last_hour, standing_gate, unmet_requirements
+from libs.hosting.room import players_on, room_gate
 from libs.hosting.score import PPM, score_ppm
 from libs.hosting.states import HostState, standing_of
 from libs.hosting.world import Host, World
@@ -41,13 +42,15 @@ def _host_row(world: World, host: Host, heartbeat: Fact | None, settings: Settin
         "host": host.id,
         "state": str(state),
         "up": host.is_up,
-        "why": _why(host, state, metrics, age_ms, settings, now_ms),
+        "why": _why(host, state, metrics, age_ms, settings, now_ms) or (_crowded(world, host) if host.is_up else ""),
         "region": up.region if up else metrics.region if metrics else None,
         "account_id": up.account_id if up else None,
         "serves": sorted(world.serving.get(host.id, ())),
         "backs": sorted(world.backing.get(host.id, {})),
         "used_slots": used,
         "slots": up.slots if up else 0,
+        "players": players_on(world, host.id),
+        "players_max": up.players_max if up else None,
         "score": score_ppm(up, {}, used, settings) / PPM if up and host.is_up else None,
         "trust": host.verdict.trust if host.verdict else 0.0,
         "strikes": host.verdict.strikes if host.verdict else 0,
@@ -61,6 +64,13 @@ def _host_row(world: World, host: Host, heartbeat: Fact | None, settings: Settin
         "bundle_refused": metrics.bundle_refused if metrics else None,
         "since_ms": (up.at_ms if up else None) if host.is_up else (host.down.at_ms if host.down else None),
     }
+
+
+def _crowded(world: World, host: Host) -> str:
+    """Why a map that one player enters would not come here; empty where it might."""
+    if host.up is None or (gate := room_gate(world, host.id, 1)) is None:
+        return ""
+    return f"not eligible: {gate}, {players_on(world, host.id)} of at most {host.up.players_max} players are here"
 
 
 def _lack(metrics: HostMetrics | None) -> str | None:

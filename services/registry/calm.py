@@ -52,6 +52,7 @@ class Calm:
             or beat.address != last.address
             or beat.link != last.link
             or beat.dials != last.dials
+            or beat.players_max != last.players_max
             or beat.bundle != last.bundle
             or beat.bundle_refused != last.bundle_refused
             or not (beat.maps == last.maps or _alike(beat.maps, last.maps))

@@ -17,6 +17,19 @@ SLACK = 0.05
 TERM_MOVED = PPM // 20
 """A scored term that moved by more than .05 is material."""
 TRUST_MOVED = 0.05
+PLAIN = (
+    "account_id",
+    "region",
+    "network",
+    "reach",
+    "slots",
+    "draining",
+    "ready_maps",
+    "failed_maps",
+    "disconnects_ms",
+    "players_max",
+)
+"""Material whenever it is another."""
 
 
 def unmet_of(host: Host, spec: HostSpec, disconnects_ms: list[int], now_ms: int, settings: Settings) -> list[Unmet]:
@@ -52,6 +65,7 @@ def up_fact(
         trust=trust,
         ready_maps=sorted(name for name, report in metrics.maps.items() if report.state == "ready" and name not in failed),
         failed_maps=sorted(failed),
+        players_max=metrics.players_max,
     )
 
 
@@ -64,8 +78,7 @@ def _network(host: Host, address: str | None, came_from: str | None) -> str:
 
 def is_material(before: HostUp, after: HostUp, settings: Settings) -> bool:
     """Whether `after` says something a decider would weigh otherwise."""
-    plain = ("account_id", "region", "network", "reach", "slots", "draining", "ready_maps", "failed_maps", "disconnects_ms")
-    if any(getattr(before, name) != getattr(after, name) for name in plain):
+    if any(getattr(before, name) != getattr(after, name) for name in PLAIN):
         return True
     if abs(before.trust - after.trust) > TRUST_MOVED or (before.trust < settings.security.trust_min) != (
         after.trust < settings.security.trust_min

@@ -1,7 +1,7 @@
 """map.enter -> map.assign. Called by the shell at every look, and by replay.
 
 Writes every map whose last assignment holds or is missing: none yet, promote, rebalance, refill, idle, and what a host holds
-above its slots. Failover writes the rest (DESIGN D3).
+above its slots or its players' limit. Failover writes the rest (DESIGN D3).
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -9,18 +9,14 @@ from itertools import islice
 from typing import Literal
 
 from libs.events import Fact, HostId, MapAssign, MapName, Stream
-from libs.hosting.eligibility import MapList, broken, map_gate, standing_gate
+from libs.hosting.eligibility import Gate, MapList, broken, map_gate, standing_gate
 from libs.hosting.fleet import Fleet
-from libs.hosting.looks import DECISIONS_MAX, TICK_MS, Look
+from libs.hosting.looks import DECISIONS_MAX, Look
 from libs.hosting.ranking import Choice, Ranking
+from libs.hosting.room import Room, too_many
 from libs.hosting.rules import Rules
-from libs.hosting.score import name_hash
 from libs.hosting.world import MapState, World
-
-SLICES = 41
-"""Idle, refill and rebalance look at every SLICES-th map a tick: each map once in SLICES * TICK_MS = 10 s. A prime, so that
-whoever ticks more slowly still comes to every slice."""
-MINUTE_MS = 60_000
+from services.scorer.index import Index
 
 PlaceReason = Literal["enter", "promote", "rebalance"]
 VpsReason = Literal["enter", "idle", "rebalance"]
@@ -35,10 +31,8 @@ class Scorer:
         self._maps = MapList(rules.maps)
         self._fleet = Fleet(self.world, rules)
         self._ranking = Ranking(self._fleet)
-        self._unassigned: set[MapName] = set()
-        self._on_vps: set[MapName] = set()
-        self._on_hosts: list[set[MapName]] = [set() for _ in range(SLICES)]
-        self._rebalanced: dict[MapName, int] = {}
+        self._room = Room(self.world)
+        self._index = Index(self._allows)
 
     def on_fact(self, fact: Fact) -> None:
         world, event = self.world, fact.event
@@ -46,29 +40,40 @@ class Scorer:
             world.apply(fact)
             if (host := getattr(event, "host", None)) is not None:
                 self._fleet.mark(host)
+                self._room.mark(host)
         elif isinstance(event, MapAssign):
             before = world.map(event.map).assign
             world.apply(fact)
             state = world.map(event.map)
             self._fleet.mark_use(before, state.assign)
-            self._index(state)
+            self._room.mark_use(before, state.assign)
+            self._index.note(state)
         else:
             world.apply(fact)
             if (name := getattr(event, "map", None)) is not None:
-                self._index(world.map(name))
+                state = world.map(name)
+                if self._room.limits:
+                    self._room.mark_use(None, state.assign)
+                self._index.note(state)
 
     def decide(self, look: Look) -> Iterator[MapAssign]:
         """Every map that needs a host and has none, given one, or given to the VPS; in a tick look, what time made due."""
-        if not look.tick and not self._unassigned:
+        self._room.begin()
+        if not look.tick and not self._index.unassigned and not self._room.over:
             return
         self._fleet.begin(look.at_ms)
         try:
-            yield from islice(self._due(look) if look.tick else self._wanted(look, set()), DECISIONS_MAX)
+            yield from islice(self._due(look) if look.tick else self._asked(look, set()), DECISIONS_MAX)
         finally:
             self._fleet.end()
+            self._room.end()
+
+    def _asked(self, look: Look, done: set[MapName]) -> Iterator[MapAssign]:
+        yield from self._wanted(look, done)
+        yield from self._crowded(look, done)
 
     def _wanted(self, look: Look, done: set[MapName]) -> Iterator[MapAssign]:
-        states = (self.world.map(name) for name in self._unassigned - done)
+        states = (self.world.map(name) for name in self._index.unassigned - done)
         for state in sorted(states, key=lambda state: (state.demand_seq, state.name)):
             if (choice := self._choose(state)) is not None:
                 yield self._give(state, look, choice, "enter")
@@ -84,7 +89,7 @@ class Scorer:
 
     def _waiting(self, look: Look, done: set[MapName]) -> Iterator[MapAssign]:
         """Where the VPS may not step in, a map waits for a host; time alone may bring one back."""
-        return iter(()) if self._rules.general.enable_vps_fallback else self._wanted(look, done)
+        return iter(()) if self._rules.general.enable_vps_fallback else self._asked(look, done)
 
     def _allows(self, name: MapName) -> bool:
         return self._rules.general.enable_p2p_maps and self._maps.allows(name)
@@ -105,6 +110,7 @@ class Scorer:
             self._rules.failover.backup_hosts_count,
             cooling=_cooling(state),
             without=without,
+            crowded=self._room.without(state),
         )
         for backup in held:
             self._fleet.take(backup)
@@ -115,11 +121,12 @@ class Scorer:
         return state.assign.backups[: self._rules.failover.warm_backups] if state.assign else []
 
     def _give(self, state: MapState, look: Look, choice: Choice, reason: PlaceReason) -> MapAssign:
-        refused = self._fleet.refused(state.name, _cooling(state))
+        refused = self._refused(state)
         held = self._held_warm(state)
         for host in choice.hosts[: 1 + self._rules.failover.warm_backups]:
             if host not in held:
                 self._fleet.take(host)
+        self._room.give(choice.hosts[0], state)
         return look.assign(
             state,
             choice.hosts[0],
@@ -132,10 +139,29 @@ class Scorer:
         )
 
     def _to_vps(self, state: MapState, look: Look, reason: VpsReason) -> MapAssign:
-        refused = {"map_not_eligible": 1}
-        if self._allows(state.name):
-            refused = self._fleet.refused(state.name, _cooling(state))
+        refused = self._refused(state) if self._allows(state.name) else {"map_not_eligible": 1}
         return look.assign(state, None, (), reason, look.cause("MAPS", state.demand_seq), refused=refused)
+
+    def _refused(self, state: MapState) -> dict[str, int]:
+        refused = self._fleet.refused(state.name, _cooling(state))
+        if crowded := self._room.without(state):
+            refused[Gate.CROWDED.value] = len(crowded)
+        return refused
+
+    def _crowded(self, look: Look, done: set[MapName]) -> Iterator[MapAssign]:
+        """What a host has beyond its `players_max` goes elsewhere at once, before somebody is refused there (docs/adr/0027)."""
+        for host in self._room.over:
+            served = map(self.world.map, self.world.serving.get(host, ()))
+            going = {state.name for state in served if state.name in done or self._broken(state, look)}
+            for state in too_many(self.world, host, going):
+                yield from self._elsewhere(state, host, look)
+
+    def _elsewhere(self, state: MapState, host: HostId, look: Look) -> Iterator[MapAssign]:
+        """Away from a host that has too much."""
+        if (choice := self._choose(state, without=[host])) is not None:
+            yield self._give(state, look, choice, "rebalance")
+        elif self._vps_may_serve(state.name):
+            yield self._to_vps(state, look, "rebalance")
 
     def _take_back(self, look: Look, done: set[MapName]) -> Iterator[MapAssign]:
         """What a host holds above its slots: the latest assignments go elsewhere (DESIGN D14)."""
@@ -149,10 +175,7 @@ class Scorer:
                 if state.name in done or self._broken(state, look) or state.assign is None:
                     continue
                 if state.assign.host == host:
-                    if (choice := self._choose(state, without=[host])) is not None:
-                        yield self._give(state, look, choice, "rebalance")
-                    elif self._vps_may_serve(state.name):
-                        yield self._to_vps(state, look, "rebalance")
+                    yield from self._elsewhere(state, host, look)
                 else:
                     keep = [backup for backup in state.assign.backups if backup != host]
                     yield self._with_backups(state, look, keep, without=[host])
@@ -178,7 +201,7 @@ class Scorer:
 
     def _promote(self, look: Look, done: set[MapName]) -> Iterator[MapAssign]:
         """Maps with players return from the VPS when hosts appear; the fullest first."""
-        states = [self.world.map(name) for name in self._on_vps - done]
+        states = [self.world.map(name) for name in self._index.on_vps - done]
         states = [state for state in states if state.has_players and self._may_return(state)]
         for state in sorted(states, key=lambda state: (-state.player_count, state.name)):
             if not self._fleet.any_open:
@@ -207,7 +230,7 @@ class Scorer:
     def _rebalance(self, look: Look, done: set[MapName]) -> Iterator[MapAssign]:
         """A clearly better host takes over: gain, dwell, cool-down and the global rate all allow it (DESIGN D9)."""
         rules = self._rules.rebalance
-        recent = sum(at_ms > look.at_ms - MINUTE_MS for at_ms in self._rebalanced.values())
+        recent = self._index.rebalanced(look.at_ms)
         for state in self._slice(look, done):
             if recent >= rules.max_moves_per_minute:
                 return
@@ -224,7 +247,7 @@ class Scorer:
                 yield self._give(state, look, choice, "rebalance")
 
     def _slice(self, look: Look, done: set[MapName]) -> Iterator[MapState]:
-        for name in sorted(self._on_hosts[look.at_ms // TICK_MS % SLICES] - done):
+        for name in sorted(self._index.turn(look.at_ms) - done):
             state = self.world.map(name)
             if not self._broken(state, look):
                 yield state
@@ -249,7 +272,7 @@ class Scorer:
             assign.host,
             missing,
             cooling=_cooling(state),
-            without=[assign.host, *assign.backups, *without],
+            without=[assign.host, *assign.backups, *without, *self._room.without(state)],
         )
         for host in more:
             if len(backups) < warm:
@@ -264,24 +287,11 @@ class Scorer:
             host.is_up
             and standing_gate(host, self._rules, look.at_ms) is None
             and map_gate(host, state.name, _cooling(state), look.at_ms) is None
+            and self._room.fits(host_id, state)
         )
 
     def _broken(self, state: MapState, look: Look) -> bool:
         return broken(self.world, state, self._allows(state.name), look.at_ms) is not None
-
-    def _index(self, state: MapState) -> None:
-        name, assign = state.name, state.assign
-        if assign is None:
-            (self._unassigned.add if state.has_players else self._unassigned.discard)(name)
-            return
-        self._unassigned.discard(name)
-        on_hosts = self._on_hosts[name_hash(name) % SLICES]
-        (on_hosts.add if assign.host is not None else on_hosts.discard)(name)
-        (self._on_vps.add if assign.host is None and self._allows(name) else self._on_vps.discard)(name)
-        if assign.reason in ("rebalance", "refill"):  # a refill hides why its tenure began: the rate must not be exceeded
-            self._rebalanced[name] = assign.since_ms
-        else:
-            self._rebalanced.pop(name, None)
 
 
 def _cooling(state: MapState) -> Mapping[HostId, int]:

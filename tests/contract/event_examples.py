@@ -89,6 +89,7 @@ EXAMPLES: list[Event] = [
         bundle_refused="changed: npc/a.txt: it is not what was signed",
         leaving=False,
         link=LinkReport(key="ab" * 32, linked=False),
+        players_max=100,
     ),
     MapEnter(map=_FIELD, account_id=2000001, char_id=150001, at_ms=AT_MS, region=_EU, from_map=_CAVE, x=170, y=375),
     MapLeave(map=_FIELD, account_id=2000001, char_id=150001, at_ms=AT_MS, to_map=_CAVE),
@@ -108,6 +109,7 @@ EXAMPLES: list[Event] = [
         trust=0.75,
         ready_maps=[_FIELD],
         failed_maps=[_CAVE],
+        players_max=100,
     ),
     HostDown(host=_H1, at_ms=AT_MS, reason="lost", detail="link ended, silent 700 ms", disconnects_ms=[AT_MS]),
     HostVerdict(

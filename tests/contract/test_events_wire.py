@@ -61,7 +61,8 @@ KEYS = {
 }
 """Bodies of the design, section 4."""
 GROWN = {
-    "host.metrics": "link run bundle_refused dials",
+    "host.metrics": "link run bundle_refused dials players_max",
+    "host.up": "players_max",
     "map.assign": "cooling",
     "host.check": "host at_ms rounds",
     "host.dial": "host map certificate",
@@ -74,7 +75,8 @@ GROWN = {
 """What bodies say beyond the design's list (`all may grow`), and events it names without listing their keys."""
 OPTIONAL = {
     "host.metrics": "cpu_ghz cpu_cores free_ram_mb net_mbps latency_ms jitter_ms packet_rate region_rtt_ms bundle link "
-    "run bundle_refused dials",
+    "run bundle_refused dials players_max",
+    "host.up": "players_max",
     "map.assign": "cooling",
     "host.order": "link score notes regions heard slots",
     "host.check": "rounds",

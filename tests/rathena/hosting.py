@@ -13,7 +13,7 @@ from libs.bus.nats import NatsBus, connect
 from libs.events import HostId, Link, MapName, MapReport, OrderedMap, Region
 from libs.runtime.clock import Clock
 from services.agent.core import Agent, Identity, Measured
-from services.agent.dialing import Dialing
+from services.agent.dialing import Dialing, Limits
 from services.agent.link import AgentLink
 from services.agent.link_events import LinkEvent
 from services.agent.shell import AgentShell
@@ -130,10 +130,18 @@ class _Through(AgentLink):
 
 class TwinHost:
     """One player's machine. `come`, then `vanish`. bridge: where its map-servers link by themselves; None: through its agent's
-    link, which goes through the proxy at `through` if there is one, and the agent dials its players' relays."""
+    link, which goes through the proxy at `through` if there is one, and the agent dials its players' relays within `limits`."""
 
     def __init__(
-        self, url: str, name: str, bridge: str | None, *, number: int, words: Sequence[str] = (), through: int | None = None
+        self,
+        url: str,
+        name: str,
+        bridge: str | None,
+        *,
+        number: int,
+        words: Sequence[str] = (),
+        through: int | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
         self.id = HostId(name)
         self.events: list[LinkEvent] = []
@@ -155,6 +163,7 @@ class TwinHost:
             bundle="twin",
         )
         self.paused = False
+        self.limits = limits
         self.dialing: Dialing | None = None
         self._bus: NatsBus | None = None
         self._running: asyncio.Task[None] | None = None
@@ -165,7 +174,7 @@ class TwinHost:
         machine = SimulatedMachine(self._measured, random.Random(self.id))
         paused = lambda: self.paused  # noqa: E731
         if self._linked:
-            self.dialing = Dialing(self.id, self.link, self.servers)
+            self.dialing = Dialing(self.id, self.link, self.servers, self.limits)
         bus, servers = self._bus, self.servers
         self._shell = shell = AgentShell(
             self._agent, bus, machine, servers, Clock(), self.link, dials=self.dialing, away=paused

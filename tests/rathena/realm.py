@@ -20,6 +20,7 @@ from libs.hosting.effects import Append
 from libs.hosting.world import World
 from libs.runtime.clock import Clock
 from libs.runtime.garbage import collect_seldom
+from services.agent.dialing import Limits
 from services.ops.stack import RATHENA, SERVICES, StackOptions
 from tests.rathena.hosting import TwinHost
 from tests.rathena.surroundings import WatchedStack, environ, free_ports, told_outside
@@ -120,11 +121,12 @@ class Realm:
         bridge = f"127.0.0.1:{self.ports['maps']}"
         return TwinProcess.started("map", "--char", bridge, "--maps", maps, "--port", port, *WORDS)  # type: ignore[return-value]
 
-    async def add_hosts(self, count: int) -> None:
+    async def add_hosts(self, count: int, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
         for number in range(len(self.hosts), len(self.hosts) + count):
             bridge = None if self.linked else f"127.0.0.1:{self.ports['hosts']}"
             words = self.host_words
-            host = TwinHost(self.stack.url, f"host_{number}", bridge, number=number, words=words, through=self.through)
+            name, through = f"host_{number}", self.through
+            host = TwinHost(self.stack.url, name, bridge, number=number, words=words, through=through, limits=limits)
             self.hosts.append(host)
             await host.come()
         new = self.hosts[len(self.hosts) - count :]

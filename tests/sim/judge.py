@@ -23,6 +23,7 @@ from libs.events import (
 )
 from libs.hosting.effects import Append
 from tests.sim.clock import MS, SECOND, START_MS, Clock
+from tests.sim.crowds import Crowds
 from tests.sim.machines import SimHost
 from tests.sim.plan import Plan
 from tests.sim.process import Process
@@ -48,6 +49,7 @@ class Judge:
         self._ids: set[str] = set()
         self._said: dict[HostId, list[Fact]] = {}
         self._assigned: dict[MapName, tuple[int, int, MapAssign]] = {}
+        self._crowds = Crowds()
 
     def on_append(self, fact: Fact, msg_id: str, by: str) -> None:
         if msg_id in self._ids:
@@ -62,6 +64,7 @@ class Judge:
             self._check_assignment(event, fact.seq)
         elif isinstance(event, HostUp | HostDown):
             self._check_life(event, by)
+        self._crowds.on_fact(fact)
         if fact.stream is Stream.HOSTS and (host := getattr(event, "host", None)) is not None:
             self._said.setdefault(host, []).append(fact)
 
@@ -78,7 +81,7 @@ class Judge:
         if isinstance(event, HostMetrics):
             self._hosts[event.host].touched_us = max(self._hosts[event.host].touched_us, self._clock.now_us)
 
-    # One owner in one tenure; at the basis never a host that must not have it.
+    # One owner in one tenure; at the basis never a host that must not have it, or has no room for its players.
 
     def _check_assignment(self, assign: MapAssign, seq: int) -> None:
         self.counts[f"assign {assign.reason}"] += 1
@@ -94,6 +97,8 @@ class Judge:
         for host in (assign.host, *assign.backups):
             if host is not None and host not in named_before and (why := self._unfit(host, assign)):
                 raise Violation("unfit", f"{name} #{seq} names {host}, which {why} at the basis")
+        if why := self._crowds.no_room(assign):
+            raise Violation("room", f"{name} #{seq} names {why}")
         self._assigned[name] = (seq, seq if assign.tenure is None else assign.tenure, assign)
 
     def _unfit(self, host: HostId, assign: MapAssign) -> str:

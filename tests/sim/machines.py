@@ -4,7 +4,7 @@ A machine joins, beats, obeys orders, answers checks; it may leave with a goodby
 map-server, or cheat. Its clock is up to an hour off.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -22,20 +22,31 @@ GOODBYE_US = 3 * SECOND
 
 
 class SimHost:
-    """cheats: share of checks it answers wrongly, or not at all. fails: share of map-servers that end as failed.
+    """cheats: share of checks it answers wrongly, or not at all. fails: share of map-servers that end as failed. limits: of
+    which `players_max` it takes one at each start.
 
     on_wrong_order: told when an order was obeyed that is older than one obeyed before.
     """
 
-    def __init__(self, parts: Parts, machine: Machine, *, offset_ms: int, cheats: float, fails: float) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        machine: Machine,
+        *,
+        offset_ms: int,
+        cheats: float,
+        fails: float,
+        limits: Sequence[int | None],
+    ) -> None:
         self.parts, self.machine, self.offset_ms = parts, machine, offset_ms
         self.name = str(machine.host)
-        self.cheats, self.fails = cheats, fails
+        self.cheats, self.fails, self.limits = cheats, fails, limits
         self.start_us = (200 * MS, 3 * SECOND)
         self.on_wrong_order: Callable[[SimHost, HostOrder], None] = lambda host, order: None
         self.life = 0
         self.running = self.paused = self.leaving = False
         self.touched_us = 0
+        self.players_max: int | None = None
         self.measured = machine.measured()
 
     @property
@@ -48,6 +59,7 @@ class SimHost:
         self.life += 1
         self.running, self.paused, self.leaving = True, False, False
         self.touched_us = self.parts.clock.now_us
+        self.players_max = self.parts.rng.choice(self.limits)
         self.agent = Agent(Identity(self.machine.host, self.machine.account_id, self.machine.region), self.life)
         self._obeyed = (0, 0)
         self._servers: dict[MapName, tuple[int, str]] = {}
@@ -163,7 +175,7 @@ class SimHost:
         reports = {
             name: MapReport(tenure=self.agent.wanted[name].tenure, state=self._state(name)) for name in sorted(self._servers)
         }
-        metrics = self.agent.metrics(self.measured, reports, self.now_ms, leaving=self.leaving)
+        metrics = self.agent.metrics(self.measured, reports, self.now_ms, leaving=self.leaving, players_max=self.players_max)
         self.link.send("up", self.parts.server.publish, metrics)
 
     def _state(self, name: MapName) -> Any:

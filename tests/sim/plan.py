@@ -41,7 +41,8 @@ FAULTS: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Durations in virtual time. every_s: fault -> mean time between two; absent: never. offsets_ms: clocks of services."""
+    """Durations in virtual time. every_s: fault -> mean time between two; absent: never. limits: what hosts may say
+    as `players_max`. offsets_ms: clocks of services."""
 
     seed: int
     settings: Settings
@@ -57,6 +58,7 @@ class Plan:
     host_fails: float
     move_fails: float
     cheats: float
+    limits: tuple[int | None, ...]
     settle_ms: int
     lease_ttl_ms: int
     skew_ms: int
@@ -81,6 +83,7 @@ def plan_for(seed: int) -> Plan:
         host_fails=0.0 if calm else rng.choice((0.0, 0.02, 0.2)),
         move_fails=0.0 if calm else rng.choice((0.0, 0.02, 0.2)),
         cheats=0.0 if calm else rng.choice((0.0, 0.0, 0.15)),
+        limits=rng.choice(((None,), (None, None, 2, 4, 7), (1, 3, 5, 9, 13))),
         settle_ms=rng.choice((1_500, 5_000, 30_000)),
         lease_ttl_ms=rng.choice((1_000, 2_000)),
         skew_ms=rng.choice((0, 25)),

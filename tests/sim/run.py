@@ -151,7 +151,8 @@ class Simulation:
         for machine in machines(self.plan.hosts, self.plan.regions, self._rng):
             offset_ms = self._rng.randint(-CLOCK_OFF_MS, CLOCK_OFF_MS)
             cheats = 0.8 if self._rng.random() < self.plan.cheats else 0.0
-            host = SimHost(self.parts, machine, offset_ms=offset_ms, cheats=cheats, fails=self.plan.host_fails)
+            limits, fails = self.plan.limits, self.plan.host_fails
+            host = SimHost(self.parts, machine, offset_ms=offset_ms, cheats=cheats, fails=fails, limits=limits)
             self.clock.after(self._rng.randint(0, 4 * SECOND), host.start)
             made.append(host)
         return made

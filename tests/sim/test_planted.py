@@ -9,6 +9,7 @@ from libs.bus.memory_log import MemoryLog
 from libs.events import HostOrder
 from libs.hosting.effects import Append, Outcome
 from libs.hosting.looks import DecidingCore
+from libs.hosting.room import Room
 from services.agent.core import Agent
 from services.registry.core import Registry
 from services.scorer.core import Scorer
@@ -77,6 +78,14 @@ def agents_obey_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Agent, "on_order", obey)
 
 
+def deciders_see_no_limit_of_players(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Room, "without", lambda room, state: frozenset())
+
+
+def scorer_leaves_hosts_crowded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Room, "over", [])
+
+
 PLANTED: list[tuple[Plant, tuple[str, ...]]] = [
     (scorer_ignores_failed_maps, ("unfit", "audit host")),
     (deciders_do_not_wait_for_their_followers, ("tenure", "audit")),
@@ -84,6 +93,8 @@ PLANTED: list[tuple[Plant, tuple[str, ...]]] = [
     (log_ignores_the_expected_sequence, ("tenure", "contradiction", "doubled", "audit")),
     (publisher_takes_a_new_msg_id_for_each_attempt, ("doubled", "lost")),
     (agents_obey_any_order, ("order",)),
+    (deciders_see_no_limit_of_players, ("room",)),
+    (scorer_leaves_hosts_crowded, ("crowded",)),
 ]
 
 

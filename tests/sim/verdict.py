@@ -4,7 +4,8 @@
 - the independent checker of the log (services/ops/audit) finds nothing;
 - the log decided again is the log (redecide.py), and a fresh decider finds nothing left to decide;
 - every replica has the world the log tells;
-- hosts that run and are fit are up, those that are gone are down, and each runs what the log gives it.
+- hosts that run and are fit are up, those that are gone are down, and each runs what the log gives it;
+- every host could take one more player.
 """
 
 from collections.abc import Iterator
@@ -49,6 +50,7 @@ def violations(
         world.apply(fact)
     yield from _worlds(facts, processes)
     yield from _hosts(world, plan.settings, hosts, judge.facts, quiet_ms)
+    yield from _crowds(world, plan.settings, quiet_ms)
 
 
 def _kept(log: MemoryLog, judge: Judge) -> Iterator[Violation]:
@@ -94,6 +96,18 @@ def _undecided(settings: Settings, facts: Facts, now_ms: int) -> Iterator[Violat
         for assign in decider.decide(look):
             if _known_since_ms(assign, facts) <= now_ms - QUIET_MS:
                 yield Violation("repaired", f"nobody decided what {name} decides now: {assign}")
+
+
+def _crowds(world: World, settings: Settings, quiet_ms: int) -> Iterator[Violation]:
+    """No host has as many players as it takes; without the VPS there may be nobody else who has room."""
+    for host in world.hosts.values() if settings.general.enable_vps_fallback else ():
+        if not host.is_up or host.up is None or host.up.players_max is None or host.up.at_ms > quiet_ms:
+            continue
+        served = [state for state in world.maps.values() if state.assign is not None and state.assign.host == host.id]
+        here = sum(state.player_count for state in served)
+        is_old = all(state.assign is not None and state.assign.at_ms <= quiet_ms for state in served)
+        if here >= host.up.players_max and is_old:
+            yield Violation("crowded", f"{host.id} takes {host.up.players_max} players and has {here}")
 
 
 def _known_since_ms(assign: MapAssign, facts: Facts) -> int:

@@ -87,6 +87,21 @@ def next_best(world: World, wish: Wish, scores: Mapping[HostId, int], primary: H
     return sorted((host for host in scores if host != primary), key=order)[: max(wanted, 0)]
 
 
+def players_here(world: World, host: HostId) -> int:
+    """Of every map it serves, by the assignments."""
+    served = [state for state in world.maps.values() if state.assign is not None and state.assign.host == host]
+    return sum(sum(state.players.values()) for state in served)
+
+
+def is_crowded(world: World, host: HostId, state: MapState, percent: int) -> bool:
+    """Whether the map, on this host beside what it serves, would take more than percent of its places; one stays free."""
+    up = up_hosts(world).get(host)
+    if up is None or up.players_max is None:
+        return False
+    others = players_here(world, host) - (state.player_count if state.assign and state.assign.host == host else 0)
+    return others + state.player_count > min(up.players_max - 1, max(1, (up.players_max - 1) * percent // 100))
+
+
 def refused(world: World, rules: Settings, wish: Wish) -> dict[str, int]:
     """Gate -> hosts that are up and kept out by it; gates of the map are counted beside those of the host."""
     counts: dict[str, int] = {}

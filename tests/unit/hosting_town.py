@@ -8,7 +8,8 @@ from libs.hosting.looks import TICK_MS, Decider, Look
 from libs.hosting.score import name_hash
 from libs.hosting.world import MapState, World
 from services.failover.core import Failover
-from services.scorer.core import SLICES, Scorer
+from services.scorer.core import Scorer
+from services.scorer.index import SLICES
 from tests.unit.builders import T0, Log, rules
 
 ROUND_MS = SLICES * TICK_MS

@@ -108,6 +108,7 @@ def assert_kept(town: Town, at_ms: int) -> None:
     world, settings = town.world, town.settings
     for host, up in oracle.up_hosts(world).items():
         assert oracle.used_slots(world, settings, host) <= up.slots, f"{host} is overfull"
+        assert up.players_max is None or oracle.players_here(world, host) < up.players_max, f"{host} is crowded"
     for name, state in world.maps.items():
         assert not is_broken(town, name, at_ms)
         assert state.assign is not None or not state.has_players, f"{name} waits"
@@ -120,7 +121,8 @@ def assert_kept(town: Town, at_ms: int) -> None:
         stays = not settings.general.enable_auto_migration or not settings.general.enable_p2p_maps or name == "town"
         if state.assign is not None and state.assign.host is None and state.has_players and not stays:
             wish = Wish(state.name, state.players, state.assign.cooling, at_ms)
-            assert not oracle.open_scores(world, settings, wish), f"{name} could leave the VPS"
+            could = oracle.open_scores(world, settings, wish)
+            assert all(oracle.is_crowded(world, host, state, 80) for host in could), f"{name} could leave the VPS"
 
 
 @repeatable
@@ -135,6 +137,25 @@ def test_nobody_gets_a_map_behind_a_gate(log: Log, settings: Settings, at_ms: in
         cooling = before.cooling if before else {}
         wish = Wish(decision.map, {}, cooling, at_ms, used=dict.fromkeys(town.world.hosts, -1))
         assert new - held <= set(oracle.open_scores(town.world, settings, wish))
+        state = town.state(decision.map)
+        for host in new - held if decision.reason != "refill" else set(decision.backups) - held:
+            assert not oracle.is_crowded(town.world, host, state, 80)
+        if decision.host in held:
+            assert not oracle.is_crowded(town.world, decision.host, state, 100)
+
+
+@repeatable
+@given(histories, _any_settings, _times, st.booleans())
+def test_one_look_crowds_no_host(log: Log, settings: Settings, at_ms: int, tick: bool) -> None:
+    for who in ("scored", "failed"):
+        town = town_after(log, settings)
+        decided = getattr(town, who)(at_ms, tick=tick)
+        players = {one.map: town.state(one.map).player_count for one in decided}
+        here = {host: oracle.players_here(town.world, host) for host in town.world.hosts}
+
+        for host, up in oracle.up_hosts(town.world).items():
+            come = sum(players[one.map] for one in decided if one.host == host and one.tenure is None)
+            assert up.players_max is None or not come or here[host] + come < up.players_max
 
 
 @repeatable

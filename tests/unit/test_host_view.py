@@ -8,7 +8,7 @@ from libs.events import Event, Fact, HostId, OpsEnroll, Stream
 from libs.hosting.world import World
 from services.ops.commands.looking import _host_cells
 from services.ops.host_view import Heartbeats, Row, host_rows, last_heartbeats
-from tests.unit.builders import T0, Log, assign, ban, drain, host_down, host_up, rules, verdict
+from tests.unit.builders import T0, Log, assign, ban, census, drain, host_down, host_up, rules, verdict
 from tests.unit.registry_bench import metrics
 
 NOW_MS = T0 + 60_000
@@ -166,3 +166,10 @@ def test_of_each_host_the_last_heartbeat_counts():
         "a": 3,
         "b": 2,
     }
+
+
+@pytest.mark.parametrize(("players", "why"), [(7, ""), (8, "not eligible: crowded, 8 of at most 11 players are here")])
+def test_a_host_whose_players_leave_room_for_no_more_says_so(players: int, why: str) -> None:
+    row = host_row(host_up(players_max=11), assign("m1"), census("m1", eu=players))
+
+    assert (row["why"], row["players"], row["players_max"], row["state"]) == (why, players, 11, "serving")

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from libs.config import Settings
 from libs.events import Fact, HostId, MapAssign, MapName, Region, Stream
-from libs.hosting.fleet import COLUMNS_MAX, Fleet
+from libs.hosting.columns import COLUMNS_MAX
+from libs.hosting.fleet import Fleet
 from libs.hosting.ranking import AHEAD, CANDIDATES, Choice, Ranking
 from libs.hosting.score import PPM
 from libs.hosting.world import World

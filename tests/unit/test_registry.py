@@ -271,3 +271,12 @@ def test_a_map_server_that_crashed_is_a_failed_map_of_a_living_host() -> None:
 
     assert (bench.ups[-1].ready_maps, bench.ups[-1].failed_maps) == ([], ["m1"])
     assert bench.downs == []
+
+
+def test_a_limit_of_players_is_said_when_it_changes_and_not_again() -> None:
+    bench = Bench()
+
+    for players_max in (None, 10, 10, 12, None):
+        bench.beat("h1", players_max=players_max)
+
+    assert [up.players_max for up in bench.ups] == [None, 10, 12, None]

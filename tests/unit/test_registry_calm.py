@@ -59,6 +59,8 @@ class Walk:
             self._rtts[region] = None if chance.random() < 0.1 else max(0.0, before + chance.gauss(0, 0.6))
         if chance.random() < 0.02:
             self._values |= chance.choice(({"cpu_cores": 8}, {"cpu_cores": 4}, {"region": US}, {"address": None}))
+        if chance.random() < 0.02:
+            self._values["players_max"] = chance.choice((None, 3, 500))
         if chance.random() < 0.05:
             self._values["bundle"] = chance.choice(("new", "new", "old", None))
             self._values["bundle_refused"] = chance.choice((None, None, "older: no", "changed: npc/a.txt"))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from libs.events import Basis, Event, MapAssign
-from services.scorer.core import SLICES
+from services.scorer.index import SLICES
 from tests.unit import hosting_oracle as oracle
 from tests.unit.builders import EU, T0, assign, ban, census, enter, host_down, host_up, moved, rules
 from tests.unit.hosting_town import ROUND_MS, Town, turn_of
@@ -129,7 +129,7 @@ def test_a_map_without_players_is_not_worth_a_move() -> None:
 @pytest.mark.parametrize("slices", [1, SLICES])
 @pytest.mark.parametrize("allowed", [0, 1, 2])
 def test_max_moves_per_minute_holds_for_all_maps_together(allowed: int, slices: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.scorer.core.SLICES", slices)
+    monkeypatch.setattr("services.scorer.index.SLICES", slices)
     settings = rebalance(max_moves_per_minute=allowed)
     town = Town(host_up("slow", net_mbps=100, slots=9), host_up("fast", net_mbps=1000, slots=9), settings=settings)
     town.say(*(assign(f"m{n}", "slow") for n in range(6)), *(census(f"m{n}", eu=1) for n in range(6)))
@@ -201,7 +201,7 @@ def test_a_short_visit_counts_though_no_census_saw_it() -> None:
 
 
 def test_maps_refilled_in_one_look_share_the_slots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.scorer.core.SLICES", 1)
+    monkeypatch.setattr("services.scorer.index.SLICES", 1)
     settings = rules(failover={"backup_hosts_count": 1})
     town = Town(host_up("h1"), host_up("h2", slots=1), assign("m1", "h1"), assign("m2", "h1"), settings=settings)
 
@@ -209,7 +209,7 @@ def test_maps_refilled_in_one_look_share_the_slots(monkeypatch: pytest.MonkeyPat
 
 
 def test_backups_turned_warm_in_one_look_share_the_slots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.scorer.core.SLICES", 1)
+    monkeypatch.setattr("services.scorer.index.SLICES", 1)
     both = {"backups": ["gone", "h2"]}
     town = Town(host_up("h1"), host_up("h2", slots=1), assign("m1", "h1", **both), assign("m2", "h1", **both))
 

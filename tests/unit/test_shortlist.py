@@ -1,12 +1,13 @@
 """Choices from a kept list are those a search of the whole fleet would make, one by one, look after look."""
 
+from collections.abc import Collection
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.events import Fact, MapAssign, MapName, Region, Stream
+from libs.events import Fact, HostId, MapAssign, MapName, Region, Stream
 from libs.hosting import ranking as ranking_module
 from libs.hosting import shortlist as shortlist_module
 from libs.hosting.fleet import Fleet
@@ -42,9 +43,9 @@ def a_fleet(rng: Random, hosts: int, specs: int) -> Fleet:
     return fleet
 
 
-def searched(fleet: Fleet, name: MapName, region: Region, backups: int) -> Choice | None:
+def searched(fleet: Fleet, name: MapName, region: Region, backups: int, without: Collection[HostId] = ()) -> Choice | None:
     """The first choice of a ranking in a look is never from a list."""
-    return Ranking(fleet).choose(name, {region: 1}, backups, cooling={})
+    return Ranking(fleet).choose(name, {region: 1}, backups, cooling={}, without=without)
 
 
 @given(seed=st.integers(0, 10**6), hosts=st.integers(1, 60), specs=st.integers(1, 40), backups=st.integers(0, 3))
@@ -57,9 +58,10 @@ def test_every_choice_of_a_look_is_the_searched_one(seed: int, hosts: int, specs
 
     for number in range(60):
         name, region = MapName(f"m{number}"), Region(rng.choice(REGIONS))
-        chosen = ranking.choose(name, {region: 1}, backups, cooling={})
+        crowded = {host.id for host in fleet.hosts if rng.random() < 0.2} if rng.random() < 0.5 else set()
+        chosen = ranking.choose(name, {region: 1}, backups, cooling={}, crowded=crowded)
 
-        assert chosen == searched(fleet, name, region, backups)
+        assert chosen == searched(fleet, name, region, backups, crowded)
         for host in chosen.hosts[:2] if chosen else ():
             fleet.take(host)
         if rng.random() < 0.1 and chosen:
