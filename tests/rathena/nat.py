@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.rathena.hosting import TwinHost
-from tests.rathena.realm import WORDS
+from tests.rathena.surroundings import WORDS
 
 ROUTER_INSIDE, HOST_INSIDE = "192.168.213.1", "192.168.213.2"
 READ_BYTES: Final = 65_536

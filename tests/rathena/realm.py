@@ -23,23 +23,11 @@ from libs.runtime.garbage import collect_seldom
 from services.agent.dialing import Limits
 from services.ops.stack import RATHENA, SERVICES, StackOptions
 from tests.rathena.hosting import TwinHost
-from tests.rathena.surroundings import WatchedStack, environ, free_ports, told_outside
+from tests.rathena.surroundings import FIELD, TOWN, WORDS, WatchedStack, environ, free_ports, told_outside
 from tests.rathena.twin.client import TwinClient
 from tests.rathena.twin.people import person
 from tests.rathena.twin.process import TwinProcess
 
-FIELD = MapName("moc_fild01")
-"""Of the shipped configuration's eligible maps."""
-TOWN = "prontera"
-WARPS = (
-    f"--warp={TOWN},170,378={FIELD},20,20",
-    f"--warp={FIELD},10,10={TOWN},100,100",
-    f"--warp={FIELD},10,20=pay_fild03,20,20",
-    f"--warp=pay_fild03,10,10={FIELD},20,20",
-)
-TIMES = {"autosave_ms": 1_000, "client_stall_ms": 0, "reconnect_first_ms": 300, "reconnect_ms": 500}
-"""Of map-servers; a stock one tries its char-server again after 10 s only."""
-WORDS = (*WARPS, *(word for name, ms in TIMES.items() for word in ("--set", f"{name}={ms}")))
 WAIT_S = 30.0
 POLL_S = 0.005
 

@@ -1,4 +1,4 @@
-"""What surrounds a realm: free ports, settings quicker than the shipped ones, a stack whose services can be asked."""
+"""What surrounds a realm: maps and warps, free ports, settings quicker than the shipped ones, a stack that can be asked."""
 
 import asyncio
 import contextlib
@@ -10,8 +10,21 @@ import urllib.request
 from collections import deque
 from typing import Any
 
+from libs.events import MapName
 from services.ops.stack import Stack, StackOptions
 
+FIELD = MapName("moc_fild01")
+"""Of the shipped configuration's eligible maps."""
+TOWN = "prontera"
+WARPS = (
+    f"--warp={TOWN},170,378={FIELD},20,20",
+    f"--warp={FIELD},10,10={TOWN},100,100",
+    f"--warp={FIELD},10,20=pay_fild03,20,20",
+    f"--warp=pay_fild03,10,10={FIELD},20,20",
+)
+TIMES = {"autosave_ms": 1_000, "client_stall_ms": 0, "reconnect_first_ms": 300, "reconnect_ms": 500}
+"""Of map-servers; a stock one tries its char-server again after 10 s only."""
+WORDS = (*WARPS, *(word for name, ms in TIMES.items() for word in ("--set", f"{name}={ms}")))
 PORTS_FROM, PORTS_TO = 15_000, 32_000
 WORKERS_MAX = 16
 _given: deque[int] = deque(maxlen=500)

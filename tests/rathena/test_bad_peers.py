@@ -12,7 +12,7 @@ from libs.link.frames import frame
 from libs.link.messages import LinkHello
 from libs.rathena.inter_link import LoginAck, MapLogin
 from services.bridge.shell import BridgeProcess
-from tests.rathena.realm import free_ports
+from tests.rathena.surroundings import free_ports
 
 LOGIN = MapLogin(userid=b"s1", passwd=b"p1", map_ip=bytes([127, 0, 0, 1]), map_port=5_999).pack()
 HELLO = frame(LinkHello(host="h1", map="field_a", address="127.0.0.1", port=1))

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.rathena.realm import FIELD, TOWN, Realm
+from tests.rathena.realm import Realm
+from tests.rathena.surroundings import FIELD, TOWN
 
 pytestmark = [pytest.mark.nats, pytest.mark.timeout(180)]
 

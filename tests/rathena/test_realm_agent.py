@@ -16,8 +16,9 @@ from tests.bundle.bundle_web import web
 from tests.rathena.figures import count, tell
 from tests.rathena.host_lab import lives
 from tests.rathena.real_agent import ANY_MACHINE, RealAgent, real_agent
-from tests.rathena.realm import FIELD, Realm
+from tests.rathena.realm import Realm
 from tests.rathena.serving_lab import twin_files
+from tests.rathena.surroundings import FIELD
 from tests.rathena.twin.client import TwinClient
 
 PLAYERS = 10

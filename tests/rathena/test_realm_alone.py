@@ -11,7 +11,8 @@ import pytest
 from libs.events import HostId
 from services.ops.stack import SERVICES
 from tests.rathena.figures import tell
-from tests.rathena.realm import FIELD, TOWN, Realm
+from tests.rathena.realm import Realm
+from tests.rathena.surroundings import FIELD, TOWN
 from tests.rathena.twin.client import TwinClient
 
 PLAYERS = 12

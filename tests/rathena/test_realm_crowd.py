@@ -7,7 +7,8 @@ import pytest
 
 from libs.events import MapAssign, MapName
 from services.agent.dialing import Limits
-from tests.rathena.realm import FIELD, Realm
+from tests.rathena.realm import Realm
+from tests.rathena.surroundings import FIELD
 from tests.rathena.twin.client import TwinClient
 
 OTHER = MapName("pay_fild03")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.rathena.figures import count, tell
-from tests.rathena.realm import FIELD, Realm
+from tests.rathena.realm import Realm
+from tests.rathena.surroundings import FIELD
 
 KILLS = count(20, 200)
 PLAYERS, HOSTS = 50, 8

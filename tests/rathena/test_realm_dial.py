@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.rathena.nat import HOST_INSIDE, ROUTER_INSIDE, Home, why_not
-from tests.rathena.realm import FIELD, Realm
+from tests.rathena.realm import Realm
+from tests.rathena.surroundings import FIELD
 
 PLAYERS = 4
 WHY_NOT = why_not()

@@ -8,9 +8,9 @@ from libs.events import HostUp
 from tests.bundle.bundle_maker import PUBLIC, publish
 from tests.bundle.bundle_web import web
 from tests.rathena.real_agent import ANY_MACHINE, RealAgent, real_agent
-from tests.rathena.realm import FIELD, Realm
+from tests.rathena.realm import Realm
 from tests.rathena.serving_lab import twin_files
-from tests.rathena.surroundings import free_ports
+from tests.rathena.surroundings import FIELD, free_ports
 from tests.rathena.twin.client import TwinClient
 
 PLAYERS = 3

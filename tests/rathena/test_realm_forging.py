@@ -12,7 +12,8 @@ from libs.rathena.tables import MAP_TO_CHAR, VARIABLE
 from services.bridge.policy import UP, Rule
 from tests.rathena.forging import Stranger
 from tests.rathena.hosting import TwinHost
-from tests.rathena.realm import FIELD, TOWN, Realm
+from tests.rathena.realm import Realm
+from tests.rathena.surroundings import FIELD, TOWN
 from tests.rathena.twin.client import TwinClient
 from tests.rathena.twin.people import person, status_of
 from tests.rathena.twin.process import TwinProcess

@@ -12,7 +12,8 @@ from services.agent.link_events import Gone, Linked
 from tests.rathena.cutting import Proxy
 from tests.rathena.figures import count, tell
 from tests.rathena.hosting import TwinHost
-from tests.rathena.realm import FIELD, Realm
+from tests.rathena.realm import Realm
+from tests.rathena.surroundings import FIELD
 from tests.rathena.twin.client import TwinClient
 
 PLAYERS = 10

@@ -12,7 +12,8 @@ from libs.events import MapEnter, MapLeave
 from services.ops.audit import Audit, Rules
 from services.ops.reading import read_log
 from services.ops.replay import verify
-from tests.rathena.realm import FIELD, TOWN, Realm
+from tests.rathena.realm import Realm
+from tests.rathena.surroundings import FIELD, TOWN
 from tests.rathena.twin.client import TwinClient
 
 PLAYERS = 8

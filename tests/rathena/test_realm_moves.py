@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.rathena.figures import count, tell
-from tests.rathena.realm import FIELD, TOWN, Realm
+from tests.rathena.realm import Realm
+from tests.rathena.surroundings import FIELD, TOWN
 from tests.rathena.twin.client import TwinClient
 
 ROUNDS = count(1, 4)

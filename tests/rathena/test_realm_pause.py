@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from libs.events import HostDown
-from tests.rathena.realm import FIELD, Realm
+from tests.rathena.realm import Realm
+from tests.rathena.surroundings import FIELD
 
 PLAYERS = 6
 pytestmark = [pytest.mark.nats, pytest.mark.timeout(120)]

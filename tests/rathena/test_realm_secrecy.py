@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from libs.rathena.values import ip_bytes
-from tests.rathena.realm import FIELD, TOWN, Realm, address_of
+from tests.rathena.realm import Realm, address_of
+from tests.rathena.surroundings import FIELD, TOWN
 from tests.rathena.twin.client import TwinClient
 
 PLAYERS = 6

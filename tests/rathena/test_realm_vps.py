@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.rathena.realm import FIELD, TOWN, Realm
+from tests.rathena.realm import Realm
+from tests.rathena.surroundings import FIELD, TOWN
 from tests.rathena.twin.client import TwinClient
 
 pytestmark = [pytest.mark.nats, pytest.mark.timeout(120)]

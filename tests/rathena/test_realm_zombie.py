@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.rathena.hosting import TwinHost
-from tests.rathena.realm import FIELD, Realm
+from tests.rathena.realm import Realm
+from tests.rathena.surroundings import FIELD
 from tests.rathena.twin.client import TwinClient
 
 PLAYERS = 10

@@ -23,6 +23,7 @@ from libs.events import (
 )
 from libs.hosting.effects import Append, Ask, Committed, Outcome, Probe, Refused, Say
 from services.registry.core import Registry
+from services.registry.observed import Observed
 from tests.unit.builders import T0, Log, assign, rules
 
 IDLE_MS, BUSY_MS, SILENCE_MS, SUSPICION_MS = 2_000, 500, 2_500, 1_000
@@ -180,6 +181,14 @@ def serve(bench: Bench, *, beats: int = 12, late_ms: int = 0) -> None:
         bench.beat(maps={"m1": report()})
     assert bench.ups
     assert bench.downs == []
+
+
+def met(*hosts: str) -> Observed:
+    """Of hosts that were just met."""
+    observed = Observed()
+    for host in hosts or ("h1",):
+        observed.meet(HostId(host), T0)
+    return observed
 
 
 def metrics(host: str = "h1", maps: dict[str, MapReport] | None = None, leaving: bool = False, **values: Any) -> HostMetrics:
