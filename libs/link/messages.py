@@ -40,7 +40,8 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
     """One player as a relay states him after it connected: all that a bridge which forgot everything needs to know him again.
 
     login_id1, login_id2: the real session ids. server: who serves him, `core`, `fallback` or `<host>/<map>`; none while held.
-    tenure: of the assignment he was placed by. map, x, y: where the client last was.
+    tenure: of the assignment he was placed by. map, x, y: where the client last was. fresh: his server had only just taken him
+    in when the bridge was lost, and what it asked for then, his variables and storages, may have been lost with it.
     """
 
     conn: Conn
@@ -54,6 +55,7 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
     map: MapWord
     x: Cell
     y: Cell
+    fresh: bool = False
 
 
 # -- the relay says -------------------------------------------------------------------------------------------------------

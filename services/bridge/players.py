@@ -44,7 +44,7 @@ class Player:
     waits for that. dismissed: his server told him to go with this code of 0081, as it tells everybody when it ends. whole:
     his server has read his inventory and reckoned with it; before that its saves have neither HP nor SP. deferred: the
     char-server is asked when his saves have passed. attempts: placements that failed in a row. base_level, job_level, zeny:
-    as last loaded. told_map: the map he was last said to be on. successor: who waits for him to be gone.
+    as last loaded. told_map: the map he was last said to be on. fresh: `Placed.fresh`. successor: who waits for him to be gone.
     """
 
     account_id: int
@@ -85,6 +85,7 @@ class Player:
     job_level: int | None = None
     zeny: int | None = None
     told_map: bytes | None = None
+    fresh: bool = False
     successor: "Player | None" = None
 
     def keep(self, point: Point) -> None:

@@ -41,6 +41,7 @@ class Returning:
             map=placed.map.encode("ascii", "replace"),
             x=placed.x,
             y=placed.y,
+            fresh=placed.fresh,
         )
         players.add(player)
         self._state.enter_phase(player, Phase.HELD if placed.server is None else Phase.PLACING)
@@ -82,5 +83,5 @@ def adopt(state: State, player: Player, node: Node) -> bool:
         return False
     player.owner, player.expected = node, None
     state.enter_phase(player, Phase.PLAYING)
-    state.done.append(player)  # his map may be another's by now
+    state.done.append(player)  # his map may be another's by now, or he has to enter anew
     return True

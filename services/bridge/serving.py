@@ -218,12 +218,15 @@ class Serving:
         self._finish(move)
 
     def settle(self, player: Player) -> None:
-        """A player walked, within his server, onto a map that another node serves: he goes there."""
+        """A player walked, within his server, onto a map that another node serves: he goes there. Who may be there by half only
+        enters anew."""
         state = self._state
         if player.phase is not Phase.PLAYING or player.owner is None or player.map in state.lost:
             return
         serving = state.serving.get(player.map)
-        if serving is not None and serving is not player.owner and state.is_linked(serving) and serving.ready:
+        elsewhere = serving is not None and serving is not player.owner and state.is_linked(serving) and serving.ready
+        if elsewhere or player.fresh:
+            player.fresh = False
             self._changing.take_off(player)
 
     def due(self) -> None:

@@ -207,7 +207,7 @@ class Session:
             self.phase, self.entered = Phase.PLAYING, True
             self._loads.asked(now_ms)
             out.append(ToClient(word.packet))
-        out.append(self.player.entered())
+        out.append(self.player.entered(now_ms))
 
     def _dismiss(self, word: leg.Dismissed, out: list[Effect], now_ms: float) -> None:
         """A server that ends says so to everybody: the client must not hear it. Any other dismissal is his own."""

@@ -1,6 +1,7 @@
 """Who a client plays, who serves him, where he is: as the bridge is told. Pure. Knows real session ids: never logged."""
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Final
 
 from libs.link import messages as say
@@ -16,13 +17,16 @@ NOBODY: Final = Enter(account_id=0, char_id=0, login_id1=0, sex=0)
 @dataclass(slots=True)
 class Player:
     """enter: the client's 0436. serve: the newest placement, None before the first. step: 0087 or 0088, where he went since
-    `place` was set; looked into when somebody asks."""
+    `place` was set; looked into when somebody asks. entered_ms: when his server took him in, by the session's clock.
+    fresh: `Placed.fresh`."""
 
     conn: int
     address: str = ""
     enter: Enter = field(default=NOBODY)
     serve: say.Serve | None = None
     step: bytes | None = None
+    entered_ms: float = -inf
+    fresh: bool = False
     _place: Place = field(default=Place("", 0, 0))
 
     @property
@@ -69,10 +73,12 @@ class Player:
             login_id2=self.serve.login_id2,
             server=self.serve.server if served else None,
             tenure=self.serve.tenure,
+            fresh=served and self.fresh,
             **self._where(),
         )
 
-    def entered(self) -> Tell:
+    def entered(self, now_ms: float) -> Tell:
+        self.entered_ms, self.fresh = now_ms, False
         return Tell(say.Entered(conn=self.conn, switch=self.switch, ok=True))
 
     def not_entered(self, reason: str) -> Tell:

@@ -61,14 +61,14 @@ class RelayShell:
         self._clients: dict[int, ClientSide] = {}
         self._empty = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
-        self._back, self._on_rtt, self._on_turn = back, on_rtt, on_turn
+        self._back, self._on_rtt, self._on_turn, self._told_bridge = back, on_rtt, on_turn, on_bridge
         self._bridge: Dialer[BridgeHello | Message] = Dialer(
             settings.bridge,
             context,
             BridgeSays,
             hello=self.table.hello,
             on_message=self._on_message,
-            on_change=on_bridge,
+            on_change=self._on_bridge,
         )
 
     async def run(self, stopped: asyncio.Event) -> None:
@@ -158,6 +158,11 @@ class RelayShell:
         server = serve.server if serve is not None else ""
         if self._seldom.may(f"{server} {why}", int(monotonic() * 1000)):
             _LOG.warning("%s does not take a player: %s", server, why)
+
+    def _on_bridge(self, connected: bool) -> None:
+        if not connected:
+            self.table.on_bridge_lost(monotonic() * 1000)
+        self._told_bridge(connected)
 
     def _on_message(self, message: Message) -> None:
         if isinstance(message, BridgeHello):

@@ -23,6 +23,8 @@ from services.relay.effects import Effect
 from services.relay.phase import PLACED, Phase
 
 HELD_KEPT = 256
+FRESH_MS = 500
+"""From a player's 02eb until his server has all that it asks the char-server for: milliseconds, on a busy machine more."""
 
 
 @dataclass(slots=True)
@@ -58,6 +60,12 @@ class Table:
     _numbers: int = 0
     _households: Counter[str] = field(default_factory=Counter)
     _counted: dict[int, str] = field(default_factory=dict)
+
+    def on_bridge_lost(self, now_ms: float) -> None:
+        """Whom a server took in just before may be there by half only: see `Placed.fresh`."""
+        for session in self.sessions.values():
+            if now_ms - session.player.entered_ms < FRESH_MS:
+                session.player.fresh = True
 
     def open(self, address: str | None, now_ms: float) -> Session:
         """address: None where a PROXY header will say it."""

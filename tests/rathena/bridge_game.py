@@ -194,7 +194,7 @@ def answered(packet: bytes, *, accepted: bool = True) -> ChangeMapServerAck:
     )
 
 
-def restarted() -> Game:
+def restarted(*, fresh: bool = False) -> Game:
     """The relay and the core say that LabOne is there; the bridge made none of the ids."""
     game = Game()
     game.hello(
@@ -210,6 +210,7 @@ def restarted() -> Game:
             map="prt_fild08",
             x=1,
             y=1,
+            fresh=fresh,
         )
     )
     return game

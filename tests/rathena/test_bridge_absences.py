@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from libs.events import Fact, MapMoved, Stream
 from libs.hosting.effects import Append
-from libs.link.messages import Closed, Hold, Placed, Serve
+from libs.link.messages import Closed, Held, Hold, Placed, Serve
 from libs.rathena.client import Enter
 from libs.rathena.inter_chars import AuthRequest, ChangeMapServer, ChangeMapServerAck, CharOffline
 from libs.rathena.inter_link import RegisterUsers, TotalUsers
@@ -55,6 +57,39 @@ def test_a_portal_whose_answer_the_bridge_before_took_along_is_asked_for_again()
 
     assert len(game.ups(ChangeMapServer)) == 1
     assert not game.reports()
+
+
+@pytest.mark.parametrize("saves", [True, False])
+def test_who_entered_just_before_the_bridge_died_enters_anew(saves: bool) -> None:
+    """What his server asked for him may have died with it. One that has not let him in yet does not save him either."""
+    game = restarted(fresh=True)
+    game.say(CORE, RegisterUsers.of([(ACCOUNT + 1, CHAR + 1)]))
+    assert len(game.told(Hold)) == 1
+    game.relay(Held(conn=1, switch=5, map="prt_fild08", x=1, y=1))
+    if saves:
+        game.saved(CORE)
+    else:
+        game.wait(RULES.migration_timeout_ms + 100)
+
+    game.char(answered(game.ups(ChangeMapServer)[-1]))
+    game.authorised()
+    serve = game.enter(CORE)
+    game.wait(3_000)
+
+    player = game.bridge.state.players.by_char[CHAR + 1]
+    assert (player.phase, player.owner and player.owner.server) == (Phase.PLAYING, "core")
+    assert (serve.switch, serve.resume, serve.map) == (6, True, "prt_fild08")
+    assert len(game.told(Hold)) == 1
+
+
+def test_who_entered_long_before_the_bridge_died_plays_on() -> None:
+    game = restarted()
+    game.say(CORE, RegisterUsers.of([(ACCOUNT + 1, CHAR + 1)]))
+    game.wait(3_000)
+
+    assert game.bridge.state.players.by_char[CHAR + 1].phase is Phase.PLAYING
+    assert not game.told(Hold)
+    assert not game.told(Serve)
 
 
 def test_a_host_that_is_back_before_the_vps_is_no_move() -> None:

@@ -146,3 +146,25 @@ def test_a_message_that_is_for_nobody_yet_does_nothing():
     play.from_bridge(serve(1))
 
     assert play.taken() == (b"", b"", [], [])
+
+
+def test_whom_a_server_took_in_just_before_the_bridge_was_lost_is_said_until_he_enters_anew():
+    table = Table(Relay(name="relay-1"))
+    long_ago, just_now, since = (opened(table, "")[0] for _ in range(3))
+    for session, entered_ms in ((long_ago, 0.0), (just_now, 9_900.0)):
+        session.on_client(ENTER, entered_ms)
+        session.on_serve(serve(1, conn=session.player.conn), entered_ms)
+        session.on_server(1, welcome(), entered_ms)
+    table.on_bridge_lost(10_000.0)
+    table.on_bridge_lost(20_000.0)  # one that came and was gone before it heard of them
+    since.on_client(ENTER, 10_100.0)
+    since.on_serve(serve(1, conn=3), 10_100.0)
+    since.on_server(1, welcome(), 10_100.0)
+
+    fresh = [placed.fresh for placed in next(iter(table.hello())).players]  # type: ignore[union-attr]
+    just_now.on_serve(serve(2, conn=2), 21_000.0)
+    just_now.on_server(2, welcome(), 21_000.0)
+    anew = [placed.fresh for placed in next(iter(table.hello())).players]  # type: ignore[union-attr]
+
+    assert fresh == [False, True, False]
+    assert anew == [False, False, False]
