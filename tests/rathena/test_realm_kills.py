@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from services.relay.table import FRESH_MS
 from tests.rathena.figures import count
 from tests.rathena.realm import Realm, address_of
 from tests.rathena.surroundings import free_ports
@@ -29,6 +30,8 @@ async def test_however_often_the_bridge_is_killed_players_play_on_and_are_saved(
         await realm.to_field(players[: PLAYERS // 2])
         await realm.hosted()
         await realm.in_play(players)
+        await asyncio.sleep(2 * FRESH_MS / 1000)  # who entered just before would enter anew
+        loads = [len(player.core.loads) for player in players]
 
         for _ in range(KILLS):
             counts = await realm.char.ask("save_counts")
@@ -40,7 +43,19 @@ async def test_however_often_the_bridge_is_killed_players_play_on_and_are_saved(
             assert realm.undisturbed()
 
         assert {player.core.zeny for player in players} == {1_000 + 20 * KILLS}
-        assert all(len(player.core.loads) <= 4 for player in players), "nobody was moved for it"
+        assert [len(player.core.loads) for player in players] == loads, "nobody was moved for it"
+
+
+async def test_who_has_just_entered_when_the_bridge_is_killed_plays(tmp_path: Path) -> None:
+    async with Realm.running(tmp_path, players=PLAYERS) as realm:
+        players = await realm.enter_all(PLAYERS)
+
+        realm.signal("bridge", signal.SIGKILL)
+        await realm.attack(players, times=2)
+        await realm.kept(players)
+
+        assert realm.undisturbed()
+        assert {player.core.zeny for player in players} == {1_020}
 
 
 async def test_a_killed_relay_costs_its_own_players_their_connections_and_they_come_again(tmp_path: Path) -> None:
