@@ -143,7 +143,8 @@ class DialBack:
                     return Brought(await self._brought(way, direct=True), direct=True)
             except (Unanswered, TimeoutError) as error:
                 _LOG.info("%s is not reached at its port: %s", way.host, error or "not in time")
-                self._closed.add(way.address, way.port, self._now_ms())
+                if way.map or isinstance(error, Unanswered):  # an agent of before says nothing to a dial without a map
+                    self._closed.add(way.address, way.port, self._now_ms())
         return Brought(await self._brought(way, direct=False), direct=False)
 
     async def _brought(self, way: Way, *, direct: bool) -> asyncio.Transport:
@@ -180,11 +181,15 @@ class DialBack:
 
         Raises:
             Unanswered: nobody there.
+            NotReached: this machine has no more sockets.
         """
         loop = asyncio.get_running_loop()
         family = socket.AF_INET6 if ":" in way.address else socket.AF_INET
         with contextlib.ExitStack() as until_ours:
-            connection = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                connection = socket.socket(family, socket.SOCK_STREAM)
+            except OSError as error:
+                raise NotReached(words(error)) from None
             until_ours.callback(connection.close)
             connection.setblocking(False)
             asking = asyncio.ensure_future(self._asked(expected, way, "", 0))
@@ -216,7 +221,7 @@ class DialBack:
         reply = await self._ask(request, self._settings.connect_timeout_ms / 1000)
         if not isinstance(reply, HostDialReply):
             raise NotReached("the host does not answer")
-        if reply.reason == NO_PORT:
+        if reply.reason == NO_PORT and not address:
             raise Unanswered(NO_PORT)
         if not reply.ok:
             raise NotReached(f"the host: {told(reply.reason)}")
@@ -265,13 +270,13 @@ class DialBack:
             expected = self._expecting.admit(hello, self._now_ms())
         except BadTicket as error:
             self._on_refused(hello.host if error.signed else None, error.why, str(error))
-            greeting.refuse(f"the ticket: {error}")
+            await greeting.refuse(f"the ticket: {error}")
             return
         except GivenUp as error:
-            greeting.refuse(str(error))
+            await greeting.refuse(str(error))
             return
         if expected.who.done():
-            greeting.refuse("nobody waits for it any more")
+            await greeting.refuse("nobody waits for it any more")
             return
         greeting.transport.write(frame(DialAccepted()))
         expected.who.set_result(greeting.transport)
