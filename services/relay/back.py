@@ -68,9 +68,12 @@ class Reached:
 
 
 class DialBack:
-    """ask: a host, over the bus; None: nobody answers. now_ms: Unix ms. port: where it listens, once started."""
+    """ask: a host, over the bus; None: nobody answers. can_ask: there is a bus. now_ms: Unix ms. port: where it listens, once
+    started."""
 
-    def __init__(self, settings: Relay, ask: Ask, on_refused: OnRefused, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, settings: Relay, ask: Ask, on_refused: OnRefused, now_ms: Callable[[], int], can_ask: Callable[[], bool]
+    ) -> None:
         self._settings, self._ask, self._on_refused, self._now_ms = settings, ask, on_refused, now_ms
         self._context, certificate = passing_identity()
         self._certificate = certificate.hex()
@@ -79,7 +82,7 @@ class DialBack:
         self._closed = Closed()
         self._greeting: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.reserve = Reserve(self.bring, settings.connect_timeout_ms)
+        self.reserve = Reserve(self.bring, settings.connect_timeout_ms, can_ask)
         self.port = 0
 
     def listen(self) -> None:

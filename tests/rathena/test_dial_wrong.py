@@ -15,6 +15,8 @@ from libs.link.dials import DIAL_ANSWERS, DialOpen, DialRefused
 from libs.link.frames import first, frame
 from libs.link.keys import linking_context
 from libs.link.messages import Entered
+from services.relay import standing as relay_standing
+from services.relay.reserve import TICK_S
 from tests.rathena.dial_lab import HOST, WAIT_S, dial_lab
 from tests.rathena.dial_stand import stand, wish
 from tests.rathena.relay_words import WALK
@@ -93,6 +95,20 @@ async def test_who_is_refused_and_does_not_leave_is_cut(nats_server: EmbeddedSer
         assert place.back._greeting.total() == 1, "he is counted as long as he is there"
         await asyncio.to_thread(end_of, stays)
         await place.town.news.until(lambda: place.back._greeting.total() == 0)
+
+
+async def test_a_bus_that_was_away_is_not_held_against_hosts(
+    nats_server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(relay_standing, "BACK_OFF_MS", (60_000, 300_000))
+    async with dial_lab(tmp_path, nats_server.url) as place:
+        await place.server()
+        bus, place.relay_bus._bus = place.relay_bus._bus, None
+        wish(place, 2)
+        await asyncio.sleep(5 * TICK_S)
+
+        place.relay_bus._bus = bus
+        await stand(place, 2)
 
 
 async def test_an_agent_of_before_at_an_open_port_is_reached_there_still(nats_server: EmbeddedServer, tmp_path: Path):
