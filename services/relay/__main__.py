@@ -83,7 +83,7 @@ def _dial_back(whole: Settings, bus: OnBus, counts: Counts) -> DialBack:
     """Raises: OSError: its address cannot be had."""
     clock = Clock()
     alerts = Alerts(bus, whole.relay.name, counts, clock, told=whole.monitoring.alert_on_failure)
-    back = DialBack(whole.relay, bus.ask, alerts.refused, clock.now_ms)
+    back = DialBack(whole.relay, bus.ask, alerts.refused, clock.now_ms, lambda: bus.connected)
     try:
         back.listen()
     except OSError as error:

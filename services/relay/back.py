@@ -68,9 +68,12 @@ class Reached:
 
 
 class DialBack:
-    """ask: a host, over the bus; None: nobody answers. now_ms: Unix ms. port: where it listens, once started."""
+    """ask: a host, over the bus; None: nobody answers. can_ask: there is a bus. now_ms: Unix ms. port: where it listens, once
+    started."""
 
-    def __init__(self, settings: Relay, ask: Ask, on_refused: OnRefused, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, settings: Relay, ask: Ask, on_refused: OnRefused, now_ms: Callable[[], int], can_ask: Callable[[], bool]
+    ) -> None:
         self._settings, self._ask, self._on_refused, self._now_ms = settings, ask, on_refused, now_ms
         self._context, certificate = passing_identity()
         self._certificate = certificate.hex()
@@ -79,7 +82,7 @@ class DialBack:
         self._closed = Closed()
         self._greeting: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.reserve = Reserve(self.bring, settings.connect_timeout_ms)
+        self.reserve = Reserve(self.bring, settings.connect_timeout_ms, can_ask)
         self.port = 0
 
     def listen(self) -> None:
@@ -143,7 +146,8 @@ class DialBack:
                     return Brought(await self._brought(way, direct=True), direct=True)
             except (Unanswered, TimeoutError) as error:
                 _LOG.info("%s is not reached at its port: %s", way.host, error or "not in time")
-                self._closed.add(way.address, way.port, self._now_ms())
+                if way.map or isinstance(error, Unanswered):  # an agent of before says nothing to a dial without a map
+                    self._closed.add(way.address, way.port, self._now_ms())
         return Brought(await self._brought(way, direct=False), direct=False)
 
     async def _brought(self, way: Way, *, direct: bool) -> asyncio.Transport:
@@ -180,11 +184,15 @@ class DialBack:
 
         Raises:
             Unanswered: nobody there.
+            NotReached: this machine has no more sockets.
         """
         loop = asyncio.get_running_loop()
         family = socket.AF_INET6 if ":" in way.address else socket.AF_INET
         with contextlib.ExitStack() as until_ours:
-            connection = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                connection = socket.socket(family, socket.SOCK_STREAM)
+            except OSError as error:
+                raise NotReached(words(error)) from None
             until_ours.callback(connection.close)
             connection.setblocking(False)
             asking = asyncio.ensure_future(self._asked(expected, way, "", 0))
@@ -216,7 +224,7 @@ class DialBack:
         reply = await self._ask(request, self._settings.connect_timeout_ms / 1000)
         if not isinstance(reply, HostDialReply):
             raise NotReached("the host does not answer")
-        if reply.reason == NO_PORT:
+        if reply.reason == NO_PORT and not address:
             raise Unanswered(NO_PORT)
         if not reply.ok:
             raise NotReached(f"the host: {told(reply.reason)}")
@@ -265,13 +273,13 @@ class DialBack:
             expected = self._expecting.admit(hello, self._now_ms())
         except BadTicket as error:
             self._on_refused(hello.host if error.signed else None, error.why, str(error))
-            greeting.refuse(f"the ticket: {error}")
+            await greeting.refuse(f"the ticket: {error}")
             return
         except GivenUp as error:
-            greeting.refuse(str(error))
+            await greeting.refuse(str(error))
             return
         if expected.who.done():
-            greeting.refuse("nobody waits for it any more")
+            await greeting.refuse("nobody waits for it any more")
             return
         greeting.transport.write(frame(DialAccepted()))
         expected.who.set_result(greeting.transport)

@@ -25,6 +25,7 @@ class Greeting(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.hello: asyncio.Future[DialOpen] = asyncio.get_running_loop().create_future()
+        self._over = asyncio.Event()
         self.transport: asyncio.Transport | None = None
         self._begun = b""
 
@@ -45,13 +46,16 @@ class Greeting(asyncio.Protocol):
             self.hello.set_result(found[0])
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it ended
+        self._over.set()
         self._fail("it left")
 
-    def refuse(self, why: str) -> None:
+    async def refuse(self, why: str) -> None:
+        """Returns when it has ended: until then it is one of those that hang about. TLS gives it half a minute for that."""
         _LOG.info("a host's dial is refused: %s", why)
         if self.transport is not None:
             self.transport.write(frame(DialRefused(why=why[:256])))
             self.transport.close()
+            await self._over.wait()
 
     def abort(self) -> None:
         if self.transport is not None:

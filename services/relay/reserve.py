@@ -58,11 +58,12 @@ Bring = Callable[[Way], Awaitable[Brought]]
 
 
 class Reserve:
-    """bring: raises `NotReached`. timeout_ms: for one connection. Since the start: opened; used; stale: that did not answer
+    """bring: raises `NotReached`. timeout_ms: for one connection. can_bring: hosts can be asked; that they cannot is not held
+    against them. Since the start: opened; used; stale: that did not answer
     when they were to be used."""
 
-    def __init__(self, bring: Bring, timeout_ms: int) -> None:
-        self._bring, self._timeout_s = bring, timeout_ms / 1000
+    def __init__(self, bring: Bring, timeout_ms: int, can_bring: Callable[[], bool]) -> None:
+        self._bring, self._timeout_s, self._can_bring = bring, timeout_ms / 1000, can_bring
         self._standing: Standing[Idle] = Standing()
         self._brought: dict[Idle, Brought] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -141,6 +142,8 @@ class Reserve:
         for idle in self._standing.to_close(now_ms):
             self._brought.pop(idle, None)
             idle.transport.close()
+        if not self._can_bring():
+            return
         for towards in self._standing.to_open(now_ms):
             task = asyncio.ensure_future(self._open(towards))
             self._tasks.add(task)

@@ -218,6 +218,9 @@ class RelayShell:
             self.counts.dials_failed += 1
             server.lost(str(error) or "the host did not come in time")
             return
+        except Exception:  # noqa: BLE001 - the middleware
+            self.bug(client)
+            return
         self.counts.dialled += 1
         if reached.rtt_ms is not None:
             self._on_rtt(dial if reached.direct else Dial(dial.switch, dial.server, "", 0), reached.rtt_ms)

@@ -14,6 +14,8 @@ OPENING_MAX: Final = 8
 """At once: a handshake costs either end half a millisecond, and players who play meanwhile are not to notice it."""
 CALM_MS: Final = 2_000
 """After one was used none is made: more players move, and they go first."""
+CALM_MAX_MS: Final = 6_000
+"""From the first that was used: where players walk through portals all the time one is used every moment."""
 SURPLUS_MS: Final = 30_000
 """Players come and go, and a bridge that has just begun knows few hosts."""
 BACK_OFF_MS: Final = (5_000, 300_000)
@@ -46,6 +48,7 @@ class Standing(Generic[T]):
         self._hosts: dict[str, Towards[T]] = {}
         self._opening = 0
         self._calm_ms = 0
+        self._used_ms: int | None = None
         self._gone: list[T] = []
 
     def __len__(self) -> int:
@@ -62,6 +65,7 @@ class Standing(Generic[T]):
             if towards is None or towards.wished.key != wished.key:
                 self._forget(wished.host)
                 towards = self._hosts[wished.host] = Towards(wished)
+            self._hosts[wished.host] = self._hosts.pop(wished.host)  # in the wish's order
             towards.wished, towards.count = wished, min(wished.count, STANDING_PER_HOST, left)
             left -= towards.count
         for host, towards in self._hosts.items():
@@ -85,6 +89,8 @@ class Standing(Generic[T]):
             self._opening += now
             room -= now
             found += [towards] * now
+        if not self._opening:  # all is made up for
+            self._used_ms = None
         return found
 
     def opened(self, towards: Towards[T], connection: T) -> None:
@@ -106,7 +112,9 @@ class Standing(Generic[T]):
         towards = self._hosts.get(host)
         if towards is None or towards.wished.key != key or not towards.idle:
             return None
-        self._calm_ms = now_ms + CALM_MS
+        if self._used_ms is None:
+            self._used_ms = now_ms
+        self._calm_ms = min(now_ms + CALM_MS, self._used_ms + CALM_MAX_MS)
         return towards.idle.pop()
 
     def lost(self, connection: T, now_ms: int) -> None:

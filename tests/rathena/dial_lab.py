@@ -132,7 +132,7 @@ async def dial_lab(
     counts, clock, relay_bus = Counts(), Clock(), OnBus(Nats(url=url))
     ours = Relay().model_copy(update={"name": "relay_eu", "hosts": "127.0.0.1:0"} | settings)
     told = Alerts(relay_bus, ours.name, counts, clock, told=alerts)
-    back = DialBack(ours, relay_bus.ask, told.refused, clock.now_ms)
+    back = DialBack(ours, relay_bus.ask, told.refused, clock.now_ms, lambda: relay_bus.connected)
     back.listen()
     bus = await connect(url, name=HOST, connect_timeout_s=15.0)
     link = AgentLink(HOST, lambda _: None)

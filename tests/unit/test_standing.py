@@ -95,6 +95,27 @@ def test_what_was_used_is_made_up_for_when_the_switch_is_over() -> None:
     assert world.fill() == 1 + 6
 
 
+def test_what_is_used_all_the_time_is_made_up_for_all_the_same() -> None:
+    """Players who walk through portals use them too, one every moment."""
+    world = filled(wished(count=STANDING_PER_HOST))
+
+    least = STANDING_PER_HOST
+    for _ in range(200):
+        world.take()
+        world.after(CALM_MS // 2)
+        world.fill()
+        least = min(least, len(world.standing))
+
+    assert least > STANDING_PER_HOST // 2
+
+
+def test_who_is_needed_most_is_asked_first_whoever_was_known_before() -> None:
+    world = filled(wished("two", 1))
+    world.wish(wished("one", 2), wished("two", OPENING_MAX + 1))
+
+    assert [towards.wished.host for towards in world.asked()] == ["one"] * 2 + ["two"] * (OPENING_MAX - 2)
+
+
 def test_more_than_wished_are_kept_for_a_while() -> None:
     world = filled(wished(count=5))
     world.wish(wished(count=2))
