@@ -25,6 +25,28 @@ async def test_what_is_said_is_heard_in_order(bus_factory, eventually):
     assert heard == [str(number) for number in range(300)]
 
 
+async def test_soon_comes_after_what_has_come_and_whether_or_not_anything_comes(bus_factory, eventually):
+    speaker, listener = await bus_factory("speaker"), await bus_factory("listener")
+    done: list[str] = []
+
+    def on_lost(event: HostLost) -> None:
+        done.append(event.link)
+        listener.soon(lambda: done.append(f"after {event.link}"))
+
+    await listener.hear(HostLost, on_lost)
+    listener.soon(lambda: done.append("alone"))
+    await eventually(lambda: done == ["alone"])
+    for number in range(50):
+        speaker.say(lost(link=str(number)))
+    speaker.flush()
+    await eventually(lambda: len(done) >= 101)
+
+    assert [link for link in done if link.isdecimal()] == [str(number) for number in range(50)]
+    assert [word for word in done if word.startswith("after")] == [f"after {number}" for number in range(50)]
+    assert all(done.index(f"after {number}") > done.index(str(number)) for number in range(50))
+    assert len(done) == 101
+
+
 async def test_a_listener_to_one_token_hears_no_other(bus_factory, eventually):
     bus = await bus_factory()
     heard: list[str] = []
