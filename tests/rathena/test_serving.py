@@ -217,6 +217,7 @@ async def test_another_bundle_is_looked_through_before_it_counts(lab: ServingLab
 async def test_another_agent_that_serves_from_this_store_is_waited_for(
     lab: ServingLab, caplog: pytest.LogCaptureFixture
 ) -> None:
+    await until(lambda: lab.hosting.able, "it has looked through its bundle")
     with lab.store.serving():
         lab.order(FIELD)
         await until(lambda: lab.said() == "failed", "it failed")
