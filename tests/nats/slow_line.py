@@ -22,11 +22,19 @@ class Line:
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         if not self.open:
-            writer.close()
+            writer.transport.abort()
             return
-        there, back = await asyncio.open_connection("127.0.0.1", self.target)
-        self._writers |= {writer, back}
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", self.target)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers.add(back)
+        if not self.open:  # since then
+            self.cut()
+            return
         for source, sink, mbps, count in (
             (reader, back, lambda: self.up_mbps, self._count_up),
             (there, writer, lambda: self.down_mbps, self._count_down),
