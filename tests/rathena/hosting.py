@@ -36,6 +36,7 @@ class TwinServers:
         self._lives: dict[MapName, asyncio.Task[None]] = {}
         self._ends: dict[MapName, asyncio.Task[None]] = {}
         self._ports: dict[MapName, int] = {}
+        self._started: set[MapName] = set()
         self.running: dict[MapName, TwinProcess] = {}
         self.unordered_ends: list[MapName] = []
         self.on_change = lambda: None
@@ -87,12 +88,14 @@ class TwinServers:
             await ending
         while True:
             async with TwinProcess.started("map", "--maps", name, *await self._way(name), *self._words) as server:
+                self._started.add(name)
                 try:
                     await server.ask("linked")
                     self.running[name] = server
                     self._say(name, "ready")
                     await server.process.wait()
                 finally:
+                    self._started.discard(name)
                     self.running.pop(name, None)
             if name in self._lives:
                 self.unordered_ends.append(name)
@@ -108,7 +111,7 @@ class TwinServers:
         return ("--char", f"127.0.0.1:{await self._link.open(name)}", "--port", str(port))
 
     def port_of(self, map: MapName) -> int | None:  # noqa: A002 - the port's shape (`Doors`)
-        return self._ports[map] if map in self.running else None
+        return self._ports[map] if map in self._started else None  # the bridge may know sooner than we that it is ready
 
     def _say(self, name: MapName, state: str) -> None:
         self._states[name] = state

@@ -10,8 +10,6 @@ from tests.rathena.realm import Realm
 from tests.rathena.surroundings import FIELD
 
 PLAYERS = 4
-SLOW_START_S = 90.0
-"""On a busy machine a host may not have started a map in time, and get it again after the cool-down."""
 WHY_NOT = why_not()
 pytestmark = [pytest.mark.nats, pytest.mark.timeout(180), pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "it can be")]
 
@@ -28,7 +26,7 @@ async def test_players_play_on_a_host_that_accepts_no_connection(tmp_path: Path)
             async with home.host(f"nats://{ROUTER_INSIDE}:{nats}", "my_pc"):
                 players = await realm.enter_all(PLAYERS)
                 await realm.to_field(players)
-                await realm.until(lambda: on(realm, "my_pc"), "the host has the map", SLOW_START_S)
+                await realm.until(lambda: on(realm, "my_pc"), "the host has the map")
                 await realm.in_play(players)
                 await realm.attack(players, times=3)
                 await realm.kept(players)
